@@ -1,0 +1,118 @@
+"""The five interfaces of the house: typed signatures, no bodies. Methods live in plugins."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Generator, Tensor, nn
+
+from piddm.grid import Grid
+
+Fields = Mapping[str, Tensor]
+"""One tensor per field, ``(batch, *axes)`` in the grid's order."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where the rows of one equation or condition live, and what they touch.
+
+    Args:
+        nodes: ``(rows, axes)`` integer node of each row (the lower one for a row between two nodes),
+            in the row-major order of the residual's tensor.
+        reach: Field name to ``(lowest, highest)`` offset from the row's node, per axis.
+        boundary: Whether this is a condition rather than an equation.
+    """
+
+    nodes: np.ndarray
+    reach: Mapping[str, tuple[tuple[int, int], ...]]
+    boundary: bool = False
+
+
+class Residual(ABC):
+    """How far fields are from satisfying the discrete equations: zero on a solution.
+
+    Batched, differentiable, and free of random or global state.
+    """
+
+    grid: Grid
+    field_names: tuple[str, ...]
+    rows: Mapping[str, Rows]
+
+    @abstractmethod
+    def __call__(self, fields: Fields) -> dict[str, Tensor]:
+        """Return a tensor ``(batch, ...)`` for each equation and boundary condition, by name."""
+
+    @abstractmethod
+    def terms(self, fields: Fields) -> dict[str, dict[str, Tensor]]:
+        """Return the terms whose sum each equation is, for its scale and for diagnosis."""
+
+
+class Teacher(nn.Module, ABC):
+    """A diffusion or flow model of the joint, packed state x = (inputs, solution)."""
+
+    @abstractmethod
+    def denoise(self, xt: Tensor, t: Tensor) -> Tensor:
+        """Return the estimate of E[x0 | xt]; ``xt`` is ``(batch, channel, *image)``, ``t`` ``(batch,)``."""
+
+    @abstractmethod
+    def velocity(self, xt: Tensor, t: Tensor) -> Tensor:
+        """Return dx/dt of the probability-flow ODE at ``(xt, t)``."""
+
+    @abstractmethod
+    def loss(self, x0: Tensor, generator: Generator) -> Tensor:
+        """Return the training loss on a batch of data."""
+
+    @abstractmethod
+    def sample(self, noise: Tensor, steps: int) -> Iterator[Tensor]:
+        """Integrate from white noise to data; yield the state after each step, the last is x0."""
+
+
+class Student(nn.Module, ABC):
+    """A one-step generator."""
+
+    @abstractmethod
+    def forward(self, noise: Tensor) -> Tensor:
+        """Map white noise ``(batch, channel, *image)`` to samples x0 of that shape; one network call."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is observed and how well: forward, inverse and reconstruction differ in data only.
+
+    Args:
+        values: Observed values on the grid, field name to ``(*axes)``; anything where not observed.
+        mask: Field name to boolean ``(*axes)``: where the value is known.
+        sigma: Standard deviation of the observation noise; 0 means exact.
+    """
+
+    values: Fields
+    mask: Fields
+    sigma: float = 0.0
+
+
+@dataclass(frozen=True)
+class Solution:
+    """An ensemble that answers a task.
+
+    Args:
+        fields: Members, field name to ``(members, *axes)``.
+        residual: Mean-square normalised residual of each member, ``(members,)``.
+        misfit: Root-mean-square difference to the observations, ``(members,)``.
+        converged: Whether the solver met its own tolerance.
+    """
+
+    fields: Fields
+    residual: Tensor
+    misfit: Tensor
+    converged: bool
+
+
+class Solver(ABC):
+    """A way to answer tasks."""
+
+    @abstractmethod
+    def solve(self, task: Task, members: int, generator: Generator) -> Solution:
+        """Return ``members`` states that agree with the task's observations and the equation."""

@@ -1,0 +1,22 @@
+"""Equations in sympy: the vocabulary a plugin writes with. The compiler beside it turns them to torch."""
+
+from piddm.symbolic.operators import (
+    Coordinate,
+    D,
+    Field,
+    Param,
+    Slice,
+    div,
+    dot,
+    grad,
+    laplace,
+    t,
+    x,
+    y,
+    z,
+)
+
+__all__ = [
+    "Coordinate", "D", "Field", "Param", "Slice", "div", "dot", "grad", "laplace",
+    "t", "x", "y", "z",
+]  # fmt: skip

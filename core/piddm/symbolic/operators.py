@@ -1,0 +1,129 @@
+"""Symbols and unevaluated operators: what an equation is written with.
+
+Derivatives stay as written. ``D(a*D(u, x), x)`` is a flux and is discretised as one; sympy's own
+``diff`` would expand the product and lose conservation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sympy
+
+from piddm.errors import UsageError
+
+
+class Coordinate(sympy.Symbol):
+    """A coordinate, named after its axis in the grid."""
+
+    def __new__(cls, name: str) -> Coordinate:
+        """Create the symbol of the axis ``name``."""
+        return sympy.Symbol.__xnew__(cls, name, real=True)  # pyright: ignore
+
+
+class Field(sympy.Symbol):
+    """An unknown field on the grid.
+
+    Args:
+        name: Name, as in the tensors' dictionary and in files.
+        doc: What it is, for people: ``"velocity"``.
+        unit: Physical unit, where it has one.
+    """
+
+    doc: str
+    unit: str
+
+    def __new__(cls, name: str, doc: str = "", unit: str = "") -> Field:
+        """Create the symbol; two fields of one name are the same symbol."""
+        symbol = sympy.Symbol.__xnew__(cls, name, real=True)  # pyright: ignore
+        symbol.doc, symbol.unit = doc, unit
+        return symbol
+
+    def at(self, **where: float) -> Slice:
+        """Return the slice of this field where one coordinate has a value: ``u.at(t=0)``."""
+        if len(where) != 1:
+            raise UsageError(f"{self.name}.at() takes one coordinate, such as {self.name}.at(t=0)")
+        ((axis, value),) = where.items()
+        return Slice(self, axis, float(value))
+
+
+class Param(sympy.Symbol):
+    """A scalar parameter with a default value.
+
+    Args:
+        name: Name; per-sample values are passed under it, beside the fields.
+        value: Value used where no per-sample value is given.
+        doc: What it is, for people.
+    """
+
+    value: float
+    doc: str
+
+    def __new__(cls, name: str, value: float, doc: str = "") -> Param:
+        """Create the symbol; the value belongs to this object, not to the name."""
+        symbol = sympy.Symbol.__xnew__(cls, name, real=True)  # pyright: ignore
+        symbol.value, symbol.doc = float(value), doc
+        return symbol
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A field at one end of one axis, such as an initial condition."""
+
+    field: Field
+    axis: str
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.field.name}({self.axis}={self.value:g})"
+
+
+class D(sympy.Function):
+    r"""Unevaluated derivative :math:`\partial^m E / \partial x^m`, written ``D(E, x)`` or ``D(E, x, m)``."""
+
+    nargs = (2, 3)
+
+    @classmethod
+    def eval(cls, expression: Any, axis: Any, order: Any = 1) -> Any:
+        """Vanish on constants, stay as written otherwise."""
+        if not isinstance(axis, Coordinate):
+            raise UsageError(f"D(..., {axis}) needs a coordinate such as x as its second argument")
+        if not (isinstance(order, int) or getattr(order, "is_Integer", False)) or order < 1:
+            raise UsageError(f"D(..., {axis}, {order}) needs a whole order of at least 1")
+        return sympy.S.Zero if expression.is_number else None
+
+    @property
+    def parts(self) -> tuple[sympy.Expr, Coordinate, int]:
+        """The differentiated expression, the coordinate and the order."""
+        expression, axis, *rest = self.args
+        return expression, axis, int(rest[0]) if rest else 1  # pyright: ignore
+
+
+def grad(expression: sympy.Expr, axes: Sequence[Coordinate]) -> list[sympy.Expr]:
+    """Gradient along the given axes."""
+    return [D(expression, axis) for axis in axes]
+
+
+def div(vector: Sequence[sympy.Expr], axes: Sequence[Coordinate]) -> sympy.Expr:
+    """Divergence; of ``a*grad(u)`` it is the compact, conservative flux form."""
+    if len(vector) != len(axes):
+        raise UsageError(f"div of {len(vector)} components along {len(axes)} axes")
+    return sympy.Add(*(D(v, axis) for v, axis in zip(vector, axes, strict=True)))
+
+
+def laplace(expression: sympy.Expr, axes: Sequence[Coordinate]) -> sympy.Expr:
+    """Laplacian along the given axes."""
+    return sympy.Add(*(D(expression, axis, 2) for axis in axes))
+
+
+def dot(a: Sequence[sympy.Expr], b: Sequence[sympy.Expr]) -> sympy.Expr:
+    """Inner product of two vectors."""
+    return sympy.Add(*(p * q for p, q in zip(a, b, strict=True)))
+
+
+t = Coordinate("t")
+x = Coordinate("x")
+y = Coordinate("y")
+z = Coordinate("z")
