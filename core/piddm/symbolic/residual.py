@@ -80,7 +80,9 @@ class StencilResidual(Residual):
             raise UsageError(f"{name}: the axis {wrong[0]} is periodic and has no ends")
         nodes = np.indices(grid.shape).reshape(len(grid.shape), -1).T
         ends = [np.isin(nodes[:, grid.index(k)], (0, grid.axes[k].size - 1)) for k in on]
-        nodes = nodes[np.any(ends, axis=0)]
+        at_start = [nodes[:, d] == (0 if a.time else -1) for d, a in enumerate(grid.axes.values())]
+        # The initial state is an input, which the condition must not determine a second time.
+        nodes = nodes[np.any(ends, axis=0) & ~np.any(at_start, axis=0)]
         value = sympy.sympify(condition.value, strict=True)
         if any(not isinstance(s, Coordinate) for s in value.free_symbols):
             raise UsageError(f"{name}: a boundary value may depend on coordinates only")
