@@ -66,6 +66,10 @@ class Teacher(nn.Module, ABC):
         """Return the training loss on a batch of data."""
 
     @abstractmethod
+    def calls(self, steps: int) -> int:
+        """Return the network calls that sampling with so many steps makes."""
+
+    @abstractmethod
     def sample(self, noise: Tensor, steps: int) -> Iterator[Tensor]:
         """Integrate from white noise to data; yield the state after each step, the last is x0."""
 

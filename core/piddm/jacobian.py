@@ -57,7 +57,9 @@ class Jacobian:
         out = self.residual(fields)
         return torch.cat([out[k].flatten(1) / (scale[k] if scale else 1.0) for k in out], dim=1)
 
-    def values(self, fields: Fields, scale: dict[str, float] | None = None) -> tuple[Tensor, Tensor]:
+    def values(
+        self, fields: Fields, scale: dict[str, float] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the rows ``(batch, rows)`` and the Jacobian's values ``(nonzeros, batch)``."""
         first = fields[self.fields[0]]
         batch, probes = first.shape[0], len(self._seeds)

@@ -62,7 +62,9 @@ class StencilResidual(Residual):
     def _reach(self, expression: sympy.Expr, half: int | None, order: int, pde: PDE) -> dict:
         """Find which nodes of each field one row touches, by compiling the equation at one place."""
         probe = Builder(self.grid, order, pde.time_scheme)
-        probe.value(expression, tuple(Span(0, 1, half=d == half) for d in range(len(self.grid.axes))))
+        probe.value(
+            expression, tuple(Span(0, 1, half=d == half) for d in range(len(self.grid.axes)))
+        )
         reach: dict[str, tuple[tuple[int, int], ...]] = {}
         for load in (s for s in probe.steps if isinstance(s, Load)):
             spans = [(s.start, s.stop - 1) for s in load.place]

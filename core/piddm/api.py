@@ -1,0 +1,281 @@
+"""The few calls that do everything: distil an equation, open a run, sample from it.
+
+The command line is made of the same calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from piddm import dataset
+from piddm.cli.progress import follow
+from piddm.config import Config, resolve
+from piddm.dataset import Dataset
+from piddm.distill import CHUNK, Distillation
+from piddm.errors import PiddmError, UsageError
+from piddm.interfaces import Fields, Residual
+from piddm.metrics import Scores
+from piddm.models import build_student, build_teacher, load_model
+from piddm.packing import Packing
+from piddm.pde import PDE
+from piddm.physics import NORMS, PhysicsLoss, mean_squares, term_scale
+from piddm.plugins import get_pde
+from piddm.randomness import generator
+from piddm.report import write_report
+from piddm.runs import find_run
+from piddm.sampling import noises, refine
+from piddm.simulate import simulate
+from piddm.students.one_step import OneStepStudent
+from piddm.teachers.flow import FlowTeacher
+from piddm.training import Progress
+
+
+def distill(
+    pde: str | PDE,
+    preset: str = "default",
+    *,
+    config: Config | Path | str | None = None,
+    overrides: Sequence[str] | Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    device: str = "cpu",
+    out: Path | str | None = None,
+    fresh: bool = False,
+    progress: bool = True,
+) -> Run:
+    """Do all that turns an equation into a scored one-step student, and reuse what is there.
+
+    Args:
+        pde: Name of a registered equation, or an equation.
+        preset: ``quick``, ``default`` or ``paper``.
+        config: A TOML or YAML file on top of the preset, or a whole configuration in its place.
+        overrides: ``{"student.steps": 500}`` or ``["student.steps=500"]``.
+        seed: Seed of data, training and evaluation.
+        device: ``cpu`` or a CUDA device.
+        out: Folder of the run; one under ``runs/`` where none is given.
+        fresh: Start a new run even where one of this configuration exists.
+        progress: Whether to show progress, on standard error.
+
+    Raises:
+        UsageError: If a name or a value is not valid.
+        PiddmError: If a stage fails; what was made before it is kept.
+    """
+    job = prepare(
+        pde, preset, config=config, overrides=overrides, seed=seed, device=device, out=out,
+        fresh=fresh,
+    )  # fmt: skip
+    complete(job, progress)
+    return Run(job)
+
+
+def load_run(path: Path | str, *, pde: PDE | None = None, device: str = "cpu") -> Run:
+    """Open the folder of a run.
+
+    Args:
+        path: The folder.
+        pde: The equation, where it is not a registered one.
+        device: Where to sample.
+
+    Raises:
+        PiddmError: If the folder is not a run.
+    """
+    path = Path(path)
+    config, _ = find_run(path)
+    return Run(Distillation(config, pde or get_pde(config.pde), device, path))
+
+
+class Run:
+    """A run's folder and what can be asked of it; files are read when they are first needed.
+
+    Args:
+        distillation: The run's engine.
+    """
+
+    def __init__(self, distillation: Distillation) -> None:
+        self.distillation = distillation
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.distillation.folder
+
+    @property
+    def config(self) -> Config:
+        """The configuration."""
+        return self.distillation.config
+
+    @property
+    def pde(self) -> PDE:
+        """The equation."""
+        return self.distillation.pde
+
+    @property
+    def residual(self) -> Residual:
+        """The equation's residual on the run's grid."""
+        return self.distillation.residual
+
+    @property
+    def metrics(self) -> dict[str, Scores]:
+        """Scores of ``truth``, ``teacher`` and ``student``."""
+        return self.distillation.scores()
+
+    @property
+    def teacher(self) -> FlowTeacher:
+        """The trained teacher."""
+        return self.distillation.teacher
+
+    @cached_property
+    def student(self) -> OneStepStudent:
+        """The distilled student; it needs this folder alone, so a run can be copied elsewhere."""
+        job = self.distillation
+        path = self.path / "student.safetensors"
+        if not path.exists():
+            raise PiddmError(f"{self.path} has no student yet; run its piddm distill to the end")
+        student = build_student(self.config, build_teacher(self.config, self.pde, job.grid))
+        load_model(path, "student", student, job.marks["distill"])
+        return student.to(job.device).eval().requires_grad_(False)
+
+    @property
+    def packing(self) -> Packing:
+        """Normalisation and colour of the student's samples."""
+        return self.student.packing
+
+    @cached_property
+    def scale(self) -> dict[str, float]:
+        """Scale of each row of the residual: its largest term's root mean square over data."""
+        kept = self.path / "samples.h5"
+        return dataset.read(kept).scale if kept.exists() else self.distillation.scale
+
+    @cached_property
+    def _physics(self) -> PhysicsLoss:
+        return NORMS[self.config.student.physics_norm](self.residual, self.packing, self.scale)
+
+    def sample(self, count: int, seed: int = 0, refine: int = 0) -> dict[str, Tensor]:
+        """Draw physical fields ``{name: (count, *axes)}``, one network call each.
+
+        Args:
+            count: How many; the first ones do not depend on it.
+            seed: Seed of the noise.
+            refine: Gradient steps on the noise against the residual (PIDDM-ref).
+        """
+        if count < 1 or refine < 0:
+            raise UsageError("ask for at least 1 sample and at least 0 steps of refinement")
+        shape = (self.packing.channels, *self.packing.image)
+        device = self.distillation.device
+        parts = [self._generate(z, refine) for z in noises(shape, count, seed, device)]
+        return self.packing.unpack(torch.cat(parts))
+
+    def _generate(self, noise: Tensor, steps: int) -> Tensor:
+        if steps:
+            return refine(self.student, noise, self._physics, steps)
+        with torch.no_grad():
+            return self.student(noise)
+
+    @torch.no_grad()
+    def pde_error(self, fields: Fields) -> float:
+        """Return the normalised PDE error of fields, summed over equations and conditions."""
+        exact = {k: v.double() for k, v in fields.items()}
+        return float(sum(mean_squares(self.residual, exact, self.scale).values()))
+
+    def evaluate(self, progress: bool = True) -> dict[str, Scores]:
+        """Score again and write the report anew; if that fails, the old scores stay."""
+        target = self.path / "metrics.json"
+        aside = self.path / ".metrics.json.old"
+        if target.exists():
+            target.replace(aside)
+        try:
+            follow(self._evaluation(), quiet=not progress)
+            write_report(self.distillation)
+        finally:
+            if aside.exists() and not target.exists():
+                aside.replace(target)
+            aside.unlink(missing_ok=True)
+        return self.metrics
+
+    def _evaluation(self) -> Iterator[Progress]:
+        # Data are cheap to make again; a teacher that is gone is not, and shows as an error.
+        yield from self.distillation.simulate()
+        yield from self.distillation.evaluate()
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+
+def prepare(
+    pde: str | PDE,
+    preset: str = "default",
+    *,
+    config: Config | Path | str | None = None,
+    overrides: Sequence[str] | Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    device: str = "cpu",
+    out: Path | str | None = None,
+    fresh: bool = False,
+) -> Distillation:
+    """Check everything that can be checked before any work; the arguments are :func:`distill`'s."""
+    pde = get_pde(pde) if isinstance(pde, str) else pde
+    if isinstance(config, Config):
+        if overrides or seed is not None or config.pde != pde.name:
+            raise UsageError("a Config is whole: its pde must agree, and no overrides or seed beside")
+    else:
+        file = None if config is None else Path(config)
+        config = resolve(pde.name, preset, file, overrides or (), seed)
+    return Distillation(config, pde, device, None if out is None else Path(out), fresh)
+
+
+def complete(job: Distillation, progress: bool = True) -> bool:
+    """Do what is missing of a run, report included; return whether anything was."""
+    worked = follow(job.run(), quiet=not progress) > 0
+    scores, report = job.folder / "metrics.json", job.folder / "report.html"
+    # An interruption may have fallen between the two.
+    if worked or not report.exists() or report.stat().st_mtime < scores.stat().st_mtime:
+        write_report(job)
+        return True
+    return False
+
+
+def make_dataset(
+    pde: str | PDE,
+    count: int,
+    *,
+    size: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Dataset:
+    """Draw inputs and solve the equation's own discrete residual for the rest.
+
+    Args:
+        pde: Name of a registered equation, or an equation.
+        count: How many solutions.
+        size: Nodes along every axis; the equation's own resolution where none is given.
+        seed: Seed of the inputs; a run of this size and seed has the same first solutions.
+        progress: Whether to show progress, on standard error.
+    """
+    pde = get_pde(pde) if isinstance(pde, str) else pde
+    if count < 1:
+        raise UsageError("ask for at least 1 sample")
+    grid = pde.grid if size is None else pde.grid.resized(size)
+    residual = pde.bind(grid)
+    parts: list[dict[str, Tensor]] = []
+    scale: dict[str, float] = {}
+    floor: dict[str, float] = {}
+
+    def work() -> Iterator[Progress]:
+        for start in range(0, count, CHUNK):
+            batch = min(CHUNK, count - start)
+            (fields,) = simulate(pde, grid, batch, generator(seed, "data", start), chunk=batch)
+            if not scale:
+                scale.update(term_scale(residual, fields))
+            for name, value in mean_squares(residual, fields, scale).items():
+                floor[name] = floor.get(name, 0.0) + float(value) * batch / count
+            parts.append({k: v.float() for k, v in fields.items()})
+            yield Progress("simulate", start + batch, count, floor)
+
+    follow(work(), quiet=not progress)
+    fields = {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
+    return Dataset(pde.name, grid, fields, scale, floor, seed)

@@ -1,0 +1,232 @@
+"""The configuration of a run: pydantic models, three presets, a file and ``--set`` on top."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from piddm.errors import UsageError, nearest
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Section):
+    """Training data: ``train + held_out`` samples on a grid of ``size`` nodes a side."""
+
+    size: Annotated[int, Field(ge=2)] = 64
+    train: Annotated[int, Field(ge=8)] = 1024
+    held_out: Annotated[int, Field(ge=8)] = 512
+
+
+class NetworkConfig(_Section):
+    """The backbone that teacher and student share."""
+
+    name: str = "unet"
+    widths: tuple[Count, ...] = (32, 64, 96)
+    depth: Count = 1
+    mixed: bool = True
+
+
+class OptimiserConfig(_Section):
+    """AdamW with a warm-up, a cosine decay to zero, clipped gradients and averaged weights."""
+
+    steps: Count = 1200
+    batch: Count = 32
+    learning_rate: Positive = 1e-3
+    warmup: Annotated[int, Field(ge=0)] = 50
+    clip: Positive = 1.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.998
+
+
+class TeacherConfig(OptimiserConfig):
+    """The teacher: method, noise schedule, training."""
+
+    name: str = "flow"
+    schedule: str = "trigonometric"
+
+
+class PairsConfig(_Section):
+    """The pool of (noise, teacher sample) pairs.
+
+    Every ``refresh_every`` student steps ``refresh`` of them, the oldest, give way to fresh ones.
+    """
+
+    count: Count = 1024
+    steps: Count = 10
+    refresh_every: Count = 300
+    refresh: Annotated[int, Field(ge=0)] = 256
+    batch: Count = 64
+
+
+class StudentConfig(OptimiserConfig):
+    """The student: method, training, and the weight of physics in it.
+
+    ``physics_weight`` is lambda_train of Eq. 8; 0 leaves pure distillation. ``physics_norm`` is how the
+    residual is measured (:mod:`piddm.physics`).
+    """
+
+    name: str = "one-step"
+    physics_weight: Annotated[float, Field(ge=0)] = 1.0
+    physics_norm: Literal["distance", "strong", "whitened"] = "distance"
+    physics_batch: Count = 8
+
+
+class EvaluationConfig(_Section):
+    """How many samples the metrics use, and the distance, which costs a solve each."""
+
+    count: Annotated[int, Field(ge=8)] = 512
+    distance_count: Annotated[int, Field(ge=1)] = 64
+
+
+class Config(_Section):
+    """All that decides a run's result, save the equation itself."""
+
+    pde: str
+    preset: str = "default"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    data: DataConfig = DataConfig()
+    network: NetworkConfig = NetworkConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    pairs: PairsConfig = PairsConfig()
+    student: StudentConfig = StudentConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {
+        "data": {"size": 32, "train": 128, "held_out": 64},
+        "network": {"widths": [16, 32]},
+        "teacher": {"steps": 120, "batch": 16},
+        "pairs": {"count": 128, "steps": 5, "refresh_every": 60, "refresh": 32},
+        "student": {"steps": 120, "batch": 16},
+        "evaluation": {"count": 64, "distance_count": 32},
+    },
+    "default": {},
+    "paper": {
+        "data": {"size": 128, "train": 10000, "held_out": 1024},
+        "network": {"widths": [96, 192, 288, 384], "depth": 2},
+        "teacher": {"steps": 60000, "batch": 64, "learning_rate": 3e-4, "ema": 0.9995},
+        "pairs": {
+            "count": 10000,
+            "steps": 25,
+            "refresh_every": 2000,
+            "refresh": 2000,
+            "batch": 256,
+        },
+        "student": {"steps": 40000, "batch": 64, "learning_rate": 3e-4, "ema": 0.9995},
+        "evaluation": {"count": 1024, "distance_count": 128},
+    },
+}
+"""What each preset changes of the defaults above, which are sized for two CPU cores."""
+
+
+def resolve(
+    pde: str,
+    preset: str = "default",
+    file: Path | None = None,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    seed: int | None = None,
+) -> Config:
+    """Merge a preset, a TOML or YAML file and overrides, in that order, into a validated config.
+
+    Args:
+        pde: Name of the equation.
+        preset: One of ``PRESETS``.
+        file: Optional TOML or YAML file with the sections of :class:`Config`.
+        overrides: ``["student.steps=500"]`` or ``{"student.steps": 500}``.
+        seed: Takes the place of the configured seed.
+
+    Raises:
+        UsageError: If a name or a value is not valid; the message names it.
+    """
+    if preset not in PRESETS:
+        raise UsageError(f"no preset {preset!r}{nearest(preset, PRESETS)}")
+    data: dict[str, Any] = {"pde": pde, "preset": preset}
+    _merge(data, PRESETS[preset])
+    if file is not None:
+        given = _read(file)
+        if given.get("pde", pde) != pde:
+            raise UsageError(f"{file} is for {given['pde']!r}, the command asks for {pde!r}")
+        _merge(data, given)
+    pairs = overrides.items() if isinstance(overrides, Mapping) else map(_assignment, overrides)
+    for key, value in pairs:
+        section, _, name = key.rpartition(".")
+        target = data
+        for part in filter(None, section.split(".")):
+            target = target.setdefault(part, {})
+            if not isinstance(target, dict):
+                raise UsageError(f"--set {key}: {part!r} is not a section")
+        target[name] = value
+    if seed is not None:
+        data["seed"] = seed
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        hint = nearest(where, _paths(Config)) if first["type"] == "extra_forbidden" else ""
+        raise UsageError(f"configuration, {where}: {first['msg']}{hint}") from error
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--set {text!r}: write it as section.name=value")
+    return key.strip(), _literal(value.strip())
+
+
+def _literal(text: str) -> Any:
+    """Read a value as TOML would, else as a plain string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
+    for key, value in new.items():
+        if isinstance(value, Mapping) and isinstance(into.setdefault(key, {}), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the configuration {file}: {error}") from error
+    try:
+        if file.suffix.lower() in (".yaml", ".yml"):
+            import yaml
+
+            data = yaml.safe_load(text)
+        else:
+            data = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, ValueError) as error:
+        raise UsageError(f"{file} is not valid TOML: {error}") from error
+    except Exception as error:  # yaml.YAMLError, named only once yaml is imported
+        raise UsageError(f"{file} is not valid YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"{file} must hold sections such as [student], not {type(data).__name__}")
+    return data
+
+
+def _paths(model: type[BaseModel], prefix: str = "") -> list[str]:
+    out: list[str] = []
+    for name, info in model.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            out += _paths(kind, f"{prefix}{name}.")
+        else:
+            out.append(prefix + name)
+    return out

@@ -1,0 +1,290 @@
+"""The engine: simulate, train, make pairs, distil, evaluate. It knows no equation.
+
+Each stage is a generator that yields its :class:`~piddm.training.Progress`, so that a caller's
+progress bar or early stop is a plain ``for``. A stage whose result is there is skipped; one that was
+interrupted goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from piddm import dataset
+from piddm.config import Config
+from piddm.dataset import Dataset
+from piddm.errors import UsageError
+from piddm.files import read_json, read_tensors, write_json, write_tensors
+from piddm.interfaces import Residual
+from piddm.metrics import Metrics, Scores, Yardstick
+from piddm.models import build_student, build_teacher, load_model, save_model
+from piddm.packing import Packing
+from piddm.pairs import PairPool
+from piddm.pde import PDE
+from piddm.physics import NORMS, mean_squares, term_scale
+from piddm.randomness import generator
+from piddm.runs import fingerprints, home, open_folder
+from piddm.sampling import last, noises
+from piddm.simulate import simulate
+from piddm.students.one_step import OneStepStudent
+from piddm.teachers.flow import FlowTeacher
+from piddm.training import Optimisation, Progress
+
+CHUNK = 64
+"""Samples that are simulated, and kept, together."""
+
+CURVE = (1, 2, 4, 10, 20)
+"""Teacher steps at which PDE error is shown against distribution distance."""
+
+TRADEOFF_COUNT = 256
+"""Samples for each of those points."""
+
+
+class Distillation:
+    """One run, from an equation to a scored one-step student.
+
+    Args:
+        config: The configuration.
+        pde: The equation.
+        device: ``cpu`` or a CUDA device.
+        out: Folder of the run; one under ``runs/`` where none is given.
+        fresh: Start a new run even where one of this configuration exists.
+    """
+
+    def __init__(
+        self, config: Config, pde: PDE, device: str = "cpu", out: Path | None = None,
+        fresh: bool = False,
+    ) -> None:  # fmt: skip
+        self.config, self.pde = config, pde
+        self.device = _device(device)
+        self.grid = pde.grid.resized(config.data.size)
+        self.residual: Residual = pde.bind(self.grid)
+        build_teacher(config, pde, self.grid)  # an impossible grid or name shows before any work
+        self.marks = fingerprints(config, pde)
+        self._out, self._fresh = out, fresh
+        cache = home() / "cache"
+        self.data_path = cache / "data" / f"{pde.name}-{self.marks['simulate']}.h5"
+        self.teacher_path = cache / "teachers" / f"{pde.name}-{self.marks['train']}.safetensors"
+        self.pairs_path = cache / "pairs" / f"{pde.name}-{self.marks['pairs']}"
+
+    @cached_property
+    def folder(self) -> Path:
+        """The run's folder, made when first asked for."""
+        return open_folder(self.config, self.pde, self._out, self._fresh)
+
+    def run(self) -> Iterator[Progress]:
+        """Do all that is missing."""
+        yield from self.simulate()
+        yield from self.train()
+        yield from self.distill()
+        yield from self.evaluate()
+
+    def simulate(self) -> Iterator[Progress]:
+        """Make the data set, a chunk at a time, each from a seed of its own."""
+        if self.data_path.exists():
+            return
+        settings = self.config.data
+        total = settings.train + settings.held_out
+        parts: list[dict[str, Tensor]] = []
+        floor: dict[str, float] = {}
+        scale: dict[str, float] = {}
+        folder = self.data_path.with_suffix(".parts")
+        for start in range(0, total, CHUNK):
+            size = min(CHUNK, total - start)
+            path = folder / f"{start:07d}.safetensors"
+            if not path.exists():
+                draw = generator(self.config.seed, "data", start)
+                (fields,) = simulate(self.pde, self.grid, size, draw, chunk=size)
+                write_tensors(path, fields, {"piddm_kind": "fields"})
+            fields, _ = read_tensors(path, "fields")
+            if not scale:
+                scale = term_scale(self.residual, fields)
+            # The floor is that of the data in the precision they were solved in.
+            for name, value in mean_squares(self.residual, fields, scale).items():
+                floor[name] = floor.get(name, 0.0) + float(value) * size / total
+            parts.append({k: v.float() for k, v in fields.items()})
+            yield Progress("simulate", start + size, total, floor)
+        merged = {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
+        made = Dataset(self.pde.name, self.grid, merged, scale, floor, self.config.seed)
+        dataset.write(made, self.data_path)
+        for path in folder.glob("*"):
+            path.unlink()
+        folder.rmdir()
+
+    @cached_property
+    def data(self) -> tuple[Dataset, Dataset]:
+        """Training and held-out data."""
+        made = dataset.read(self.data_path)
+        return made.split(self.config.data.held_out)
+
+    def train(self) -> Iterator[Progress]:
+        """Train the teacher on the data, without physics."""
+        if self.teacher_path.exists():
+            return
+        train, _ = self.data
+        teacher = build_teacher(self.config, self.pde, self.grid)
+        teacher.packing.fit(train.fields)
+        data = teacher.packing.pack(train.fields)
+        settings, seed = self.config.teacher, self.config.seed
+
+        def loss(module: nn.Module, step: int) -> dict[str, Tensor]:
+            draw = generator(seed, "teacher", step)
+            index = torch.randint(len(data), (settings.batch,), generator=draw)
+            return {"loss": module(data[index].to(self.device), draw)}
+
+        work = self.teacher_path.with_suffix(".checkpoint")
+        job = Optimisation("teacher", teacher, settings, work, self.marks["train"], self.device)
+        yield from job.run(loss)
+        self._finish("teacher", job, self.teacher_path, self.marks["train"])
+
+    @cached_property
+    def teacher(self) -> FlowTeacher:
+        """The trained teacher."""
+        teacher = build_teacher(self.config, self.pde, self.grid)
+        load_model(self.teacher_path, "teacher", teacher, self.marks["train"])
+        return teacher.to(self.device).eval().requires_grad_(False)
+
+    def distill(self) -> Iterator[Progress]:
+        """Train the student on the teacher's pairs and the residual of its own samples (Eq. 8)."""
+        target = self.folder / "student.safetensors"
+        if target.exists():
+            return
+        teacher, settings, seed = self.teacher, self.config.student, self.config.seed
+        shape = (self.packing.channels, *self.packing.image)
+        pool = PairPool(
+            teacher,
+            self.config.pairs,
+            shape,
+            self.pairs_path,
+            seed,
+            self.marks["pairs"],
+            self.device,
+        )
+        physics = NORMS[settings.physics_norm](self.residual, self.packing, self.scale)
+
+        def loss(module: nn.Module, step: int) -> dict[str, Tensor]:
+            draw = generator(seed, "student", step)
+            noise, data = pool.draw(settings.batch, draw)
+            x = module(noise)
+            pair = (x - data).square().mean()
+            if settings.physics_weight == 0:
+                return {"loss": pair, "pair": pair}
+            error = physics(x[: settings.physics_batch])
+            return {"loss": pair + settings.physics_weight * error, "pair": pair, "physics": error}
+
+        student = build_student(self.config, teacher).requires_grad_(True)
+        work = self.folder / "student.checkpoint"
+        job = Optimisation("student", student, settings, work, self.marks["distill"], self.device)
+        yield from pool.advance(pool.round_at(job.step))
+        for progress in job.run(loss):
+            yield progress
+            if progress.done < progress.total and progress.done % pool.settings.refresh_every == 0:
+                yield from pool.advance(pool.round_at(progress.done))
+        self._finish("student", job, target, self.marks["distill"])
+
+    @cached_property
+    def student(self) -> OneStepStudent:
+        """The distilled student."""
+        student = build_student(self.config, self.teacher)
+        load_model(self.folder / "student.safetensors", "student", student, self.marks["distill"])
+        return student.to(self.device).eval().requires_grad_(False)
+
+    @property
+    def packing(self) -> Packing:
+        """Normalisation and colour."""
+        return self.teacher.packing
+
+    @property
+    def scale(self) -> dict[str, float]:
+        """Scale of each row: the largest term's root mean square over data."""
+        return self.data[0].scale
+
+    def evaluate(self) -> Iterator[Progress]:
+        """Score truth, teacher and student; write ``metrics.json`` and ``samples.h5``."""
+        target = self.folder / "metrics.json"
+        if target.exists():
+            return
+        settings, pairs = self.config.evaluation, self.config.pairs
+        train, held_out = self.data
+        packing, seed = self.packing, self.config.seed + 1
+        yardstick = Yardstick(
+            self.residual,
+            packing,
+            self.scale,
+            packing.pack(held_out.fields),
+            settings.distance_count,
+        )
+        count = min(settings.count, len(train))
+        curve = [n for n in CURVE if n != pairs.steps]
+        stages = 3 + len(curve)
+        yield Progress("evaluate", 0, stages, {})
+        second = {k: v[:count] for k, v in train.fields.items()}
+        scores = {"truth": yardstick.scores(packing.pack(second), self.config.seed)}
+        yield Progress("evaluate", 1, stages, {})
+        x, seconds = self._timed(lambda noise: last(self.teacher.sample(noise, pairs.steps)), count)
+        scores["teacher"] = yardstick.scores(x, seed, self.teacher.calls(pairs.steps), seconds)
+        yield Progress("evaluate", 2, stages, {})
+        x, seconds = self._timed(self.student, count)
+        scores["student"] = yardstick.scores(x, seed, 1, seconds)
+        made = Dataset(
+            self.pde.name,
+            self.grid,
+            packing.unpack(x),
+            self.scale,
+            scores["student"].pde_error_by_row,
+            seed,
+        )
+        dataset.write(made, self.folder / "samples.h5")
+        yield Progress("evaluate", 3, stages, {})
+        tradeoff = []
+        for i, steps in enumerate(curve):
+            few = min(count, TRADEOFF_COUNT)
+            x, _ = self._timed(lambda noise, n=steps: last(self.teacher.sample(noise, n)), few)
+            normalised, distance = yardstick.pair(x)
+            tradeoff.append(
+                {
+                    "label": f"teacher, {self.teacher.calls(steps)} calls",
+                    "steps": steps,
+                    "pde_error_normalised": normalised,
+                    "energy_distance": distance,
+                }
+            )
+            yield Progress("evaluate", 4 + i, stages, {})
+        plain = {k: v.model_dump(mode="json") for k, v in scores.items()}
+        write_json(target, {**plain, "tradeoff": tradeoff})
+
+    def _timed(self, sampler: Callable[[Tensor], Tensor], count: int) -> tuple[Tensor, float]:
+        """Return samples from the evaluation's noise and the seconds that each took."""
+        shape = (self.packing.channels, *self.packing.image)
+        batches = noises(shape, count, self.config.seed + 1, self.device)
+        start = time.perf_counter()
+        with torch.no_grad():
+            x = torch.cat([sampler(noise) for noise in batches])
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return x, (time.perf_counter() - start) / count
+
+    def scores(self) -> dict[str, Scores]:
+        """Return the scores of truth, teacher and student from ``metrics.json``."""
+        return read_json(self.folder / "metrics.json", Metrics).scores()
+
+    def _finish(self, stage: str, job: Optimisation, path: Path, mark: str) -> None:
+        save_model(path, stage, job.average, {"fingerprint": mark})
+        history = [{"stage": stage, "step": i + 1, **h} for i, h in enumerate(job.history)]
+        write_json(path.with_suffix(".history.json"), history)
+        job.checkpoint.unlink(missing_ok=True)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"no device {name!r}; use cpu or cuda") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError("this torch sees no CUDA device; use --device cpu")
+    return device

@@ -1,0 +1,164 @@
+"""A small U-Net for fields: half resolution inside, periodic or zero padding axis by axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from piddm.errors import UsageError
+
+
+class Convolution(nn.Module):
+    """Three by three convolution that wraps around along periodic axes and sees zeros elsewhere."""
+
+    def __init__(self, inputs: int, outputs: int, periodic: tuple[bool, bool]) -> None:
+        super().__init__()
+        self.wrap = tuple(d for d, p in zip((-2, -1), periodic, strict=True) if p)
+        padding = tuple(0 if p else 1 for p in periodic)
+        self.convolution = nn.Conv2d(inputs, outputs, 3, padding=padding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for dim in self.wrap:
+            n = x.shape[dim]
+            x = torch.cat([x.narrow(dim, n - 1, 1), x, x.narrow(dim, 0, 1)], dim=dim)
+        return self.convolution(x)
+
+
+class Block(nn.Module):
+    """Residual block: two convolutions, shifted and scaled by the noise level's embedding."""
+
+    def __init__(
+        self, inputs: int, outputs: int, embedding: int, periodic: tuple[bool, bool]
+    ) -> None:
+        super().__init__()
+        self.norm_in = nn.GroupNorm(_groups(inputs), inputs)
+        self.first = Convolution(inputs, outputs, periodic)
+        self.modulation = nn.Linear(embedding, 2 * outputs)
+        self.norm_out = nn.GroupNorm(_groups(outputs), outputs, affine=False)
+        self.second = Convolution(outputs, outputs, periodic)
+        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        nn.init.zeros_(self.second.convolution.weight)
+        nn.init.zeros_(self.second.convolution.bias)  # pyright: ignore
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
+        h = self.first(functional.silu(self.norm_in(x)))
+        h = self.norm_out(h) * (1 + scale) + shift
+        return self.skip(x) + self.second(functional.silu(h))
+
+
+class UNet(nn.Module):
+    """U-Net on ``(batch, channel, height, width)`` with the noise level as second argument.
+
+    The image is folded by two into channels at the entrance and unfolded at the exit, so that no
+    convolution runs at full resolution. Coordinates of axes that are not periodic are appended, since
+    a field knows its walls and its time.
+
+    Args:
+        channels: Channels in and out.
+        image: Height and width; each a multiple of ``2 ** len(widths)``.
+        periodic: Whether each image axis is periodic.
+        widths: Channels at each level, finest first.
+        depth: Residual blocks per level and direction.
+        mixed: Whether convolutions run in bfloat16; the last layer is always float32.
+
+    Raises:
+        UsageError: If the image cannot be halved that often.
+    """
+
+    coordinates: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        image: tuple[int, int],
+        periodic: tuple[bool, bool],
+        widths: Sequence[int] = (32, 64, 96),
+        depth: int = 1,
+        mixed: bool = False,
+    ) -> None:
+        super().__init__()
+        multiple = 2 ** len(widths)
+        if bad := [n for n in image if n % multiple or n < 2 * multiple]:
+            raise UsageError(
+                f"this network halves a grid {len(widths)} times: {bad[0]} nodes cannot be, choose a "
+                f"multiple of {multiple} of at least {2 * multiple}"
+            )
+        self.mixed = mixed
+        embedding = 4 * widths[0]
+        lines = [torch.linspace(-1, 1, n) for n in image]
+        maps = torch.meshgrid(*lines, indexing="ij")
+        kept = [m for m, p in zip(maps, periodic, strict=True) if not p]
+        self.register_buffer(
+            "coordinates", torch.stack(kept)[None] if kept else torch.zeros(1, 0, *image)
+        )
+        self.embed = nn.Sequential(
+            nn.Linear(32, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
+        )
+        self.enter = Convolution(4 * (channels + len(kept)), widths[0], periodic)
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        kept_widths = []
+        width = widths[0]
+        for level, target in enumerate(widths):
+            if level:
+                self.down.append(nn.Conv2d(4 * width, target, 1))
+                width = target
+            for _ in range(depth):
+                self.down.append(Block(width, target, embedding, periodic))
+                width = target
+            kept_widths.append(width)
+        self.middle = Block(width, width, embedding, periodic)
+        for level in reversed(range(len(widths))):
+            for i in range(depth):
+                extra = kept_widths[level] if i == 0 else 0
+                self.up.append(Block(width + extra, widths[level], embedding, periodic))
+                width = widths[level]
+            if level:
+                self.up.append(nn.Conv2d(width, 4 * widths[level - 1], 1))
+                width = widths[level - 1]
+        self.leave = nn.Sequential(
+            nn.GroupNorm(_groups(width), width), nn.SiLU(),
+            Convolution(width, 4 * channels, periodic),
+        )  # fmt: skip
+        self.to(memory_format=torch.channels_last)  # pyright: ignore
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return a tensor of the shape of ``x``; ``t`` is ``(batch,)`` in [0, 1]."""
+        coordinates = self.coordinates.expand(x.shape[0], -1, -1, -1)
+        h = functional.pixel_unshuffle(torch.cat([x, coordinates], dim=1), 2)
+        h = h.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.mixed):
+            embedding = self.embed(_fourier(t))
+            h = self.enter(h)
+            kept = []
+            for layer in self.down:
+                if isinstance(layer, Block):
+                    h = layer(h, embedding)
+                else:
+                    kept.append(h)
+                    h = layer(functional.pixel_unshuffle(h, 2))
+            h = self.middle(h, embedding)
+            kept.append(h)
+            fresh = True
+            for layer in self.up:
+                if isinstance(layer, Block):
+                    h = layer(torch.cat([h, kept.pop()], dim=1) if fresh else h, embedding)
+                    fresh = False
+                else:
+                    h, fresh = functional.pixel_shuffle(layer(h), 2), True
+        return functional.pixel_shuffle(self.leave(h.float()), 2).contiguous()
+
+
+def _groups(width: int) -> int:
+    return math.gcd(width, 8)
+
+
+def _fourier(t: Tensor) -> Tensor:
+    """Sines and cosines of the noise level at 16 frequencies."""
+    frequency = torch.exp(torch.linspace(0, math.log(100.0), 16, device=t.device))
+    phase = t[:, None] * frequency
+    return torch.cat([phase.cos(), phase.sin()], dim=1)

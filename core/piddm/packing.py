@@ -1,0 +1,120 @@
+r"""Fields to network channels and back: normalisation, and noise that looks like the data.
+
+Each field is centred by its pointwise mean and divided by its standard deviation. On top of that the
+state has a **colour** S: the square root of the data's covariance, modelled as separable. Along each
+axis an orthonormal basis is fitted (the eigenvectors of the covariance along that axis), and S scales
+each product mode by the standard deviation it has in the data:
+
+.. math:: S = Q\,\mathrm{diag}(\sigma)\,Q^T,\qquad Q = Q_1\otimes Q_2 .
+
+Noise is S times white noise, and networks act through S. A mode that is small in the data is then
+small in the noise and small in every output, so that a network's error cannot put wiggles into a
+smooth field, which is what residuals with high derivatives punish most. Where the data do not vary at
+all (a wall) nothing varies. For noise with a covariance operator see Kerrigan et al., Functional
+Flow Matching (arXiv 2305.17209); the separable fit is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from piddm.errors import UsageError
+from piddm.grid import Grid
+from piddm.interfaces import Fields
+
+
+class Packing(nn.Module):
+    """Turns fields ``(batch, *axes)`` into a packed, normalised ``(batch, channel, *image)``.
+
+    With two axes each field is a channel; with three the first axis folds into channels.
+
+    Args:
+        grid: The grid of the fields.
+        names: The fields, in order.
+
+    Raises:
+        UsageError: If the grid has other than two or three axes.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    spectrum: Tensor
+    basis_0: Tensor
+    basis_1: Tensor
+
+    def __init__(self, grid: Grid, names: tuple[str, ...]) -> None:
+        super().__init__()
+        if len(grid.shape) not in (2, 3):
+            raise UsageError(f"networks take grids of 2 or 3 axes, not {len(grid.shape)}")
+        self.grid, self.names = grid, names
+        folded = grid.shape[0] if len(grid.shape) == 3 else 1
+        self.channels, self.image = folded * len(names), grid.shape[-2:]
+        self.image_periodic = grid.periodic[-2:]
+        shape = (self.channels, *self.image)
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("scale", torch.ones(self.channels, 1, 1))
+        self.register_buffer("spectrum", torch.ones(shape))
+        for dim, n in enumerate(self.image):
+            self.register_buffer(f"basis_{dim}", torch.eye(n).repeat(self.channels, 1, 1))
+
+    def fit(self, fields: Fields) -> Packing:
+        """Set mean, scale and colour from data; returns itself."""
+        x = self.stack(fields).double()
+        mean = x.mean(0)
+        # One scale for all the slices of a field, so that none is blown up where it hardly varies.
+        per_field = (
+            (x - mean).unflatten(1, (len(self.names), -1)).square().mean((0, 2, 3, 4)).sqrt()
+        )
+        if bool((per_field == 0).any()):
+            dead = [n for n, s in zip(self.names, per_field, strict=True) if s == 0]
+            raise UsageError(f"the field {dead[0]} does not vary over the data: nothing to learn")
+        scale = per_field.repeat_interleave(self.channels // len(self.names))[:, None, None]
+        x = (x - mean) / scale
+        left = torch.einsum("bchw,bcgw->chg", x, x) / len(x)
+        right = torch.einsum("bchw,bchv->cwv", x, x) / len(x)
+        basis_0, basis_1 = torch.linalg.eigh(left)[1], torch.linalg.eigh(right)[1]
+        modes = basis_0.mT @ x @ basis_1
+        for name, value in (("mean", mean), ("scale", scale), ("basis_0", basis_0),
+                            ("basis_1", basis_1), ("spectrum", modes.square().mean(0).sqrt())):  # fmt: skip
+            getattr(self, name).copy_(value)
+        return self
+
+    def colour(self, white: Tensor) -> Tensor:
+        """Apply S to ``(batch, channel, *image)``."""
+        return self._filter(white, self.spectrum)
+
+    def shape(self, output: Tensor) -> Tensor:
+        r"""Give a network's output the data's fall-off: the gain of a mode is :math:`\sigma/\sqrt{1+\sigma^2}`.
+
+        Modes larger than white noise of unit variance pass as they are (through S itself they would be
+        blown up, and a step of the optimiser with them); smaller ones are as small as in the data.
+        """
+        return self._filter(output, self.spectrum * torch.rsqrt(1 + self.spectrum.square()))
+
+    def _filter(self, x: Tensor, gain: Tensor) -> Tensor:
+        modes = self.basis_0.mT @ x @ self.basis_1
+        return self.basis_0 @ (modes * gain) @ self.basis_1.mT
+
+    def pack(self, fields: Fields) -> Tensor:
+        """Return normalised channels, float32."""
+        return ((self.stack(fields) - self.mean) / self.scale).to(self.mean.dtype)
+
+    def unpack(self, x: Tensor) -> dict[str, Tensor]:
+        """Return physical fields, one tensor ``(batch, *axes)`` each."""
+        values = x * self.scale.to(x) + self.mean.to(x)
+        parts = values.split(self.channels // len(self.names), dim=1)
+        return {k: p.reshape(-1, *self.grid.shape) for k, p in zip(self.names, parts, strict=True)}
+
+    def field_scale(self) -> dict[str, float]:
+        """Return the standard deviation of each field."""
+        step = self.channels // len(self.names)
+        return {k: float(self.scale[i * step]) for i, k in enumerate(self.names)}
+
+    def stack(self, fields: Mapping[str, Tensor]) -> Tensor:
+        """Return fields as channels, not normalised."""
+        parts = [fields[k].reshape(-1, self.channels // len(self.names), *self.image)
+                 for k in self.names]  # fmt: skip
+        return torch.cat(parts, dim=1)

@@ -1,0 +1,108 @@
+"""The pool of (noise, teacher sample) pairs that a student learns from, refreshed as it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from piddm.config import PairsConfig
+from piddm.errors import PiddmError
+from piddm.files import read_tensors, write_tensors
+from piddm.interfaces import Teacher
+from piddm.randomness import white
+from piddm.sampling import last
+from piddm.training import Progress
+
+
+class PairPool:
+    """A ring of pairs. The n-th pair ever made has its own seed; slot n % count holds it.
+
+    After r refreshes the pool holds pairs ``r * refresh`` to ``r * refresh + count - 1``, whatever
+    happened in between, so that a resumed run meets the same pairs.
+
+    Args:
+        teacher: The sampler.
+        settings: Size, sampling steps and refreshes.
+        shape: Shape of one packed sample.
+        folder: Where finished batches of samples are kept; noise is drawn again from its seed.
+        seed: The run's seed.
+        fingerprint: What the samples depend on.
+        device: Where to sample.
+    """
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        settings: PairsConfig,
+        shape: tuple[int, ...],
+        folder: Path,
+        seed: int,
+        fingerprint: str,
+        device: torch.device,
+    ) -> None:
+        self.teacher, self.settings, self.shape = teacher, settings, shape
+        self.folder, self.seed, self.fingerprint = folder, seed, fingerprint
+        self.device = device
+        self.noise = torch.empty(settings.count, *shape)
+        self.data = torch.empty(settings.count, *shape)
+        self._filled = 0
+
+    def round_at(self, step: int) -> int:
+        """Return how many refreshes a student has seen before a step."""
+        return step // self.settings.refresh_every
+
+    def advance(self, refreshes: int) -> Iterator[Progress]:
+        """Bring the pool to its state after so many refreshes; yield after every batch."""
+        settings = self.settings
+        end = settings.count + refreshes * settings.refresh
+        start = max(self._filled, end - settings.count)
+        first_batch, last_batch = start // settings.batch, -(-end // settings.batch)
+        for batch in range(first_batch, last_batch):
+            noise, data = self._batch(batch)
+            for i in range(settings.batch):
+                n = batch * settings.batch + i
+                if start <= n < end:
+                    self.noise[n % settings.count] = noise[i]
+                    self.data[n % settings.count] = data[i]
+            yield Progress("pairs", batch + 1 - first_batch, last_batch - first_batch, {})
+        self._filled = end
+        self._forget(end - settings.count)
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return ``count`` pairs at random, on the device."""
+        index = torch.randint(len(self.noise), (count,), generator=generator)
+        return self.noise[index].to(self.device), self.data[index].to(self.device)
+
+    def _batch(self, batch: int) -> tuple[Tensor, Tensor]:
+        shape = (self.settings.batch, *self.shape)
+        noise = white(shape, torch.device("cpu"), self.seed, "pairs", batch)
+        path = self._path(batch)
+        if path.exists():
+            tensors, metadata = read_tensors(path, "pairs")
+            data = tensors.get("data")
+            if metadata.get("fingerprint") == self.fingerprint and data is not None:
+                if data.shape == shape:
+                    return noise, data
+        data = last(self.teacher.sample(noise.to(self.device), self.settings.steps)).cpu()
+        if not bool(data.isfinite().all()):
+            raise PiddmError(
+                "the teacher's samples are not finite; train it longer (teacher.steps) or lower "
+                "teacher.learning_rate"
+            )
+        write_tensors(
+            path, {"data": data}, {"piddm_kind": "pairs", "fingerprint": self.fingerprint}
+        )
+        return noise, data
+
+    def _path(self, batch: int) -> Path:
+        return self.folder / f"{batch:06d}.safetensors"
+
+    def _forget(self, oldest: int) -> None:
+        """Remove files of pairs two generations old: a checkpoint may still need the last one."""
+        limit = (oldest - self.settings.refresh) // self.settings.batch
+        for path in self.folder.glob("*.safetensors"):
+            if int(path.stem) < limit:
+                path.unlink(missing_ok=True)

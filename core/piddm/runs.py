@@ -1,0 +1,142 @@
+"""Where results live: run folders, what was made from what, and what can be reused.
+
+A **fingerprint** names everything that a stage's result depends on: the equation, the settings of the
+stage and of those before it, the seed. Data, teachers and pairs are kept in a cache under it, so that
+two runs that differ in the student alone share the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from piddm import __version__
+from piddm.config import Config
+from piddm.errors import PiddmError
+from piddm.files import read_json, write_json
+from piddm.pde import PDE
+
+STAGES = ("simulate", "train", "distill", "evaluate")
+
+
+class Manifest(BaseModel):
+    """What a run folder holds and how it came to be."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["piddm-run"] = "piddm-run"
+    version: Literal[1] = 1
+    created: str
+    software: dict[str, str]
+    fingerprints: dict[str, str]
+    seconds: dict[str, float] = {}
+    complete: bool = False
+
+
+def home() -> Path:
+    """Return where runs and the cache go: ``$PIDDM_HOME``, else the current folder."""
+    return Path(os.environ.get("PIDDM_HOME") or ".")
+
+
+def fingerprints(config: Config, pde: PDE) -> dict[str, str]:
+    """Return the fingerprint of each stage, each containing the one before it."""
+    own: dict[str, Any] = {
+        "simulate": [describe(pde), config.data, config.seed],
+        "train": [config.network, config.teacher],
+        "pairs": [config.pairs.count, config.pairs.steps, config.pairs.refresh, config.pairs.batch],
+        "distill": [config.pairs, config.student],
+        "evaluate": [config.evaluation],
+    }
+    out: dict[str, str] = {}
+    before = ""
+    for stage, parts in own.items():
+        plain = [p.model_dump(mode="json") if isinstance(p, BaseModel) else p for p in parts]
+        text = json.dumps([before, plain], sort_keys=True)
+        before = out[stage] = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return out
+
+
+def describe(pde: PDE) -> dict[str, Any]:
+    """Return what an equation's data depend on, as plain text."""
+    return {
+        "name": pde.name,
+        "fields": list(pde.field_names),
+        "equations": {k: str(v) for k, v in pde.equations.items()},
+        "params": {p.name: p.value for p in pde.params},
+        "conditions": {k: repr(v) for k, v in pde.conditions.items()},
+        "inputs": {str(k): repr(v) for k, v in pde.inputs.items()},
+        "domain": pde.grid.to_dict(),
+        "time_scheme": pde.time_scheme,
+    }
+
+
+def software() -> dict[str, str]:
+    """Return the versions that a result was made with."""
+    import torch
+
+    return {
+        "piddm": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+    }
+
+
+def open_folder(config: Config, pde: PDE, out: Path | None, fresh: bool = False) -> Path:
+    """Return the folder of a run: the newest with this very config, else a new one.
+
+    Raises:
+        PiddmError: If ``out`` holds a run of another configuration, or other files.
+    """
+    if out is not None:
+        if (out / "config.json").exists():
+            if read_json(out / "config.json", Config) != config:
+                raise PiddmError(
+                    f"{out} holds a run with another configuration; choose another --out, or remove it"
+                )
+        elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise PiddmError(f"{out} exists and is not a run; choose another --out")
+        folder = out
+    else:
+        root = home() / "runs" / config.pde
+        folder = None if fresh else _latest(root, config)
+        if folder is None:
+            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+            folder = root / f"{stamp}-{config.preset}-{secrets.token_hex(2)}"
+    if not (folder / "manifest.json").exists():
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        manifest = Manifest(
+            created=created, software=software(), fingerprints=fingerprints(config, pde)
+        )
+        write_json(folder / "config.json", config)
+        write_json(folder / "manifest.json", manifest)
+    return folder
+
+
+def _latest(root: Path, config: Config) -> Path | None:
+    for path in sorted(root.glob("*/config.json"), reverse=True):
+        try:
+            if read_json(path, Config) == config:
+                return path.parent
+        except PiddmError:  # a foreign or older folder is not ours to touch
+            continue
+    return None
+
+
+def find_run(folder: Path) -> tuple[Config, Manifest]:
+    """Read the configuration and manifest of a run.
+
+    Raises:
+        PiddmError: If the folder is not a run.
+    """
+    if not (folder / "manifest.json").is_file():
+        raise PiddmError(f"{folder} is not a run: it has no manifest.json; give a run's folder")
+    return read_json(folder / "config.json", Config), read_json(folder / "manifest.json", Manifest)
