@@ -6,11 +6,14 @@ Every public name is lazy, so that ``import piddm`` imports neither torch nor sy
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
+    from piddm.api import Run, distill, load_run, make_dataset
     from piddm.errors import PiddmError, UsageError
     from piddm.grid import Axis, Grid
     from piddm.pde import PDE, Dirichlet
@@ -21,6 +24,10 @@ __version__ = "0.1.0"
 hookimpl = pluggy.HookimplMarker("piddm")
 
 _HOME = {
+    "Run": "piddm.api",
+    "distill": "piddm.api",
+    "load_run": "piddm.api",
+    "make_dataset": "piddm.api",
     "Axis": "piddm.grid",
     "Grid": "piddm.grid",
     "PDE": "piddm.pde",
@@ -32,8 +39,8 @@ _HOME = {
 }
 
 __all__ = [
-    "PDE", "Axis", "Dirichlet", "Grid", "PiddmError", "UsageError", "get_pde", "hookimpl",
-    "list_pdes",
+    "PDE", "Axis", "Dirichlet", "Grid", "PiddmError", "Run", "UsageError", "distill", "get_pde",
+    "hookimpl", "list_pdes", "load_run", "make_dataset",
 ]  # fmt: skip
 
 
@@ -45,3 +52,13 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Importing the module ``piddm.distill`` must not hide the function of that name.
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -177,10 +177,14 @@ class Run:
             return self.student(noise)
 
     @torch.no_grad()
+    def pde_errors(self, fields: Fields) -> dict[str, float]:
+        """Return the normalised PDE error of fields for each equation and condition."""
+        exact = {k: v.double() for k, v in fields.items()}
+        return {k: float(v) for k, v in mean_squares(self.residual, exact, self.scale).items()}
+
     def pde_error(self, fields: Fields) -> float:
         """Return the normalised PDE error of fields, summed over equations and conditions."""
-        exact = {k: v.double() for k, v in fields.items()}
-        return float(sum(mean_squares(self.residual, exact, self.scale).values()))
+        return sum(self.pde_errors(fields).values())
 
     def evaluate(self, progress: bool = True) -> dict[str, Scores]:
         """Score again and write the report anew; if that fails, the old scores stay."""
@@ -221,7 +225,9 @@ def prepare(
     pde = get_pde(pde) if isinstance(pde, str) else pde
     if isinstance(config, Config):
         if overrides or seed is not None or config.pde != pde.name:
-            raise UsageError("a Config is whole: its pde must agree, and no overrides or seed beside")
+            raise UsageError(
+                "a Config is whole: its pde must agree, and no overrides or seed beside"
+            )
     else:
         file = None if config is None else Path(config)
         config = resolve(pde.name, preset, file, overrides or (), seed)
@@ -253,7 +259,7 @@ def make_dataset(
         pde: Name of a registered equation, or an equation.
         count: How many solutions.
         size: Nodes along every axis; the equation's own resolution where none is given.
-        seed: Seed of the inputs; a run of this size and seed has the same first solutions.
+        seed: Seed of the inputs.
         progress: Whether to show progress, on standard error.
     """
     pde = get_pde(pde) if isinstance(pde, str) else pde

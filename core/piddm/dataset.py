@@ -129,10 +129,14 @@ def write(dataset: Dataset, path: Path | str) -> None:
                 "another seed or grid"
             )
     with atomic_path(path) as part, _DeferringFile(part, "w+b") as handle:
-        with h5py.File(handle, "w", libver="v110") as file:
-            _write_layout(file, dataset)
-        if handle.error is not None:
-            raise handle.error
+        try:
+            # From this version on HDF5 has checksums over its own structures: damage is an error,
+            # not a crash.
+            with h5py.File(handle, "w", libver="v110") as file:
+                _write_layout(file, dataset)
+        finally:
+            if handle.error is not None:
+                raise handle.error
 
 
 def read(path: Path | str) -> Dataset:

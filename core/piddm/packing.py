@@ -1,21 +1,25 @@
 r"""Fields to network channels and back: normalisation, and noise that looks like the data.
 
 Each field is centred by its pointwise mean and divided by its standard deviation. On top of that the
-state has a **colour** S: the square root of the data's covariance, modelled as separable. Along each
-axis an orthonormal basis is fitted (the eigenvectors of the covariance along that axis), and S scales
-each product mode by the standard deviation it has in the data:
+state has a **colour** S, the square root of the data's covariance:
 
-.. math:: S = Q\,\mathrm{diag}(\sigma)\,Q^T,\qquad Q = Q_1\otimes Q_2 .
+.. math:: S = U\,\mathrm{diag}(s)\,U^T + S_\perp (I - UU^T).
 
-Noise is S times white noise, and networks act through S. A mode that is small in the data is then
-small in the noise and small in every output, so that a network's error cannot put wiggles into a
-smooth field, which is what residuals with high derivatives punish most. Where the data do not vary at
-all (a wall) nothing varies. For noise with a covariance operator see Kerrigan et al., Functional
-Flow Matching (arXiv 2305.17209); the separable fit is ours.
+U holds the leading principal components of the whole state, all fields and all nodes together, so
+that noise already has the linear part of what ties a solution to its input. What they leave is
+modelled as separable: along each axis the eigenvectors of the covariance, and each product mode
+scaled by the standard deviation it has in the data.
+
+Noise is S times white noise, and the output of networks is damped where the data are small
+(:meth:`Packing.shape`). A network's error then cannot put wiggles into a smooth field, which is what
+residuals with high derivatives punish most; and where the data do not vary at all (a wall), nothing
+does. For noise with a covariance operator see Kerrigan et al., Functional Flow Matching (arXiv
+2305.17209).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -34,6 +38,7 @@ class Packing(nn.Module):
     Args:
         grid: The grid of the fields.
         names: The fields, in order.
+        rank: Number of principal components, at most.
 
     Raises:
         UsageError: If the grid has other than two or three axes.
@@ -41,11 +46,13 @@ class Packing(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    components: Tensor
+    strengths: Tensor
     spectrum: Tensor
     basis_0: Tensor
     basis_1: Tensor
 
-    def __init__(self, grid: Grid, names: tuple[str, ...]) -> None:
+    def __init__(self, grid: Grid, names: tuple[str, ...], rank: int = 0) -> None:
         super().__init__()
         if len(grid.shape) not in (2, 3):
             raise UsageError(f"networks take grids of 2 or 3 axes, not {len(grid.shape)}")
@@ -56,6 +63,8 @@ class Packing(nn.Module):
         shape = (self.channels, *self.image)
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("scale", torch.ones(self.channels, 1, 1))
+        self.register_buffer("components", torch.zeros(rank, self.channels * math.prod(self.image)))
+        self.register_buffer("strengths", torch.zeros(rank))
         self.register_buffer("spectrum", torch.ones(shape))
         for dim, n in enumerate(self.image):
             self.register_buffer(f"basis_{dim}", torch.eye(n).repeat(self.channels, 1, 1))
@@ -73,30 +82,37 @@ class Packing(nn.Module):
             raise UsageError(f"the field {dead[0]} does not vary over the data: nothing to learn")
         scale = per_field.repeat_interleave(self.channels // len(self.names))[:, None, None]
         x = (x - mean) / scale
+        components, strengths = _principal(x.flatten(1), len(self.strengths))
+        x = x - (x.flatten(1) @ components.mT @ components).view_as(x)
         left = torch.einsum("bchw,bcgw->chg", x, x) / len(x)
         right = torch.einsum("bchw,bchv->cwv", x, x) / len(x)
         basis_0, basis_1 = torch.linalg.eigh(left)[1], torch.linalg.eigh(right)[1]
         modes = basis_0.mT @ x @ basis_1
-        for name, value in (("mean", mean), ("scale", scale), ("basis_0", basis_0),
+        for name, value in (("mean", mean), ("scale", scale), ("components", components),
+                            ("strengths", strengths), ("basis_0", basis_0),
                             ("basis_1", basis_1), ("spectrum", modes.square().mean(0).sqrt())):  # fmt: skip
             getattr(self, name).copy_(value)
         return self
 
     def colour(self, white: Tensor) -> Tensor:
         """Apply S to ``(batch, channel, *image)``."""
-        return self._filter(white, self.spectrum)
+        return self._filter(white, self.strengths, self.spectrum)
 
     def shape(self, output: Tensor) -> Tensor:
-        r"""Give a network's output the data's fall-off: the gain of a mode is :math:`\sigma/\sqrt{1+\sigma^2}`.
+        r"""Damp a network's output where the data are small: a mode's gain is s/sqrt(1 + s^2).
 
-        Modes larger than white noise of unit variance pass as they are (through S itself they would be
-        blown up, and a step of the optimiser with them); smaller ones are as small as in the data.
+        Modes larger than white noise of unit variance pass as they are (through S itself they
+        would be blown up, and a step of the optimiser with them); others get the data's fall-off.
         """
-        return self._filter(output, self.spectrum * torch.rsqrt(1 + self.spectrum.square()))
+        strong, weak = (v * torch.rsqrt(1 + v.square()) for v in (self.strengths, self.spectrum))
+        return self._filter(output, strong, weak)
 
-    def _filter(self, x: Tensor, gain: Tensor) -> Tensor:
-        modes = self.basis_0.mT @ x @ self.basis_1
-        return self.basis_0 @ (modes * gain) @ self.basis_1.mT
+    def _filter(self, x: Tensor, strong: Tensor, weak: Tensor) -> Tensor:
+        amplitude = x.flatten(1) @ self.components.mT
+        rest = x - (amplitude @ self.components).view_as(x)
+        modes = self.basis_0.mT @ rest @ self.basis_1
+        rest = self.basis_0 @ (modes * weak) @ self.basis_1.mT
+        return ((amplitude * strong) @ self.components).view_as(x) + rest
 
     def pack(self, fields: Fields) -> Tensor:
         """Return normalised channels, float32."""
@@ -118,3 +134,20 @@ class Packing(nn.Module):
         parts = [fields[k].reshape(-1, self.channels // len(self.names), *self.image)
                  for k in self.names]  # fmt: skip
         return torch.cat(parts, dim=1)
+
+
+def _principal(x: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Return the leading principal components ``(rank, dimension)`` and their standard deviations.
+
+    Components beyond a quarter of the sample count are noise of the sample, and are left at zero.
+    """
+    used = min(rank, len(x) // 4, x.shape[1] // 4)
+    components, strengths = x.new_zeros(rank, x.shape[1]), x.new_zeros(rank)
+    if used:
+        # By the smaller Gram matrix of a bounded number of samples, exactly: no random projections.
+        some = x[: 4 * max(rank, 1024)]
+        values, vectors = torch.linalg.eigh(some @ some.mT)
+        values, vectors = values.flip(0)[:used], vectors.flip(1)[:, :used]
+        components[:used] = (vectors / values.clamp_min(1e-30).sqrt()).mT @ some
+        strengths[:used] = (x @ components[:used].mT).square().mean(0).sqrt()
+    return components, strengths

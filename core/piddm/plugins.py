@@ -226,7 +226,7 @@ def _resolve(entry: PDEEntry, location: str) -> PDE:
     from piddm.pde import PDE
 
     if not isinstance(pde, PDE):
-        raise PiddmError(f"{what} is a {type(pde).__name__}, not a PDE; correct its location")
+        raise PiddmError(f"{what} is of type {type(pde).__name__}, not PDE; correct its location")
     for part in ("name", "summary"):
         if (actual := getattr(pde, part)) != (announced := getattr(entry, part)):
             raise PiddmError(

@@ -35,10 +35,14 @@ class GaussianField(Prior):
     Args:
         alpha: Smoothness.
         tau: Inverse correlation length.
+        scale: Factor on the field. The published periodic fields of two dimensions are those of
+            this formula times the square root of 2: their generator keeps the real part of a
+            transform of complex noise, which counts each pair of modes twice.
     """
 
     alpha: float
     tau: float
+    scale: float = 1.0
 
     def sample(self, grid: Grid, count: int, generator: torch.Generator) -> Tensor:
         """Draw ``count`` fields, float64, shape ``(count, *grid.shape)``."""
@@ -49,7 +53,7 @@ class GaussianField(Prior):
 
         pairs = [basis(axis) for axis in grid.axes.values()]
         eigenvalue = sum(np.square(g) for g in np.meshgrid(*(f for _, f in pairs), indexing="ij"))
-        sigma = self.tau ** ((2 * self.alpha - len(pairs)) / 2)
+        sigma = self.scale * self.tau ** ((2 * self.alpha - len(pairs)) / 2)
         amplitude = sigma * (eigenvalue + self.tau**2) ** (-self.alpha / 2)
         amplitude.flat[0] = 0.0
         shape = (count, *grid.shape)

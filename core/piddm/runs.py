@@ -131,6 +131,19 @@ def _latest(root: Path, config: Config) -> Path | None:
     return None
 
 
+def newest_run(pde: str) -> Path:
+    """Return the folder of an equation's newest complete run.
+
+    Raises:
+        PiddmError: If there is none.
+    """
+    root = home() / "runs" / pde
+    # A run's name begins with the time when it was made.
+    for scores in sorted(root.glob("*/metrics.json"), reverse=True):
+        return scores.parent
+    raise PiddmError(f"no complete run in {root}; make one with: piddm distill --pde {pde}")
+
+
 def find_run(folder: Path) -> tuple[Config, Manifest]:
     """Read the configuration and manifest of a run.
 

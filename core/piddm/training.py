@@ -86,7 +86,7 @@ class Optimisation:
             self._optimiser.zero_grad(set_to_none=True)
             self._accelerator.backward(values["loss"])
             self._accelerator.clip_grad_norm_(parameters, settings.clip)
-            numbers = {k: float(v) for k, v in values.items()}
+            numbers = {k: float(v.detach()) for k, v in values.items()}
             if not all(map(math.isfinite, numbers.values())):
                 raise PiddmError(
                     f"{self.stage}: the loss is {numbers['loss']} at step {self.step + 1}; lower "

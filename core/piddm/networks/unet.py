@@ -54,16 +54,17 @@ class Block(nn.Module):
 class UNet(nn.Module):
     """U-Net on ``(batch, channel, height, width)`` with the noise level as second argument.
 
-    The image is folded by two into channels at the entrance and unfolded at the exit, so that no
-    convolution runs at full resolution. Coordinates of axes that are not periodic are appended, since
-    a field knows its walls and its time.
+    The image is folded into channels at the entrance and unfolded at the exit, so that no convolution
+    runs at full resolution. Coordinates of axes that are not periodic are appended, since a field
+    knows its walls and its time.
 
     Args:
         channels: Channels in and out.
-        image: Height and width; each a multiple of ``2 ** len(widths)``.
+        image: Height and width; each a multiple of ``fold * 2 ** (len(widths) - 1)``.
         periodic: Whether each image axis is periodic.
         widths: Channels at each level, finest first.
         depth: Residual blocks per level and direction.
+        fold: Side of the square of nodes that is folded into channels.
         mixed: Whether convolutions run in bfloat16; the last layer is always float32.
 
     Raises:
@@ -79,16 +80,17 @@ class UNet(nn.Module):
         periodic: tuple[bool, bool],
         widths: Sequence[int] = (32, 64, 96),
         depth: int = 1,
+        fold: int = 2,
         mixed: bool = False,
     ) -> None:
         super().__init__()
-        multiple = 2 ** len(widths)
+        multiple = fold * 2 ** (len(widths) - 1)
         if bad := [n for n in image if n % multiple or n < 2 * multiple]:
             raise UsageError(
-                f"this network halves a grid {len(widths)} times: {bad[0]} nodes cannot be, choose a "
+                f"this network coarsens a grid by {multiple}: {bad[0]} nodes cannot be, choose a "
                 f"multiple of {multiple} of at least {2 * multiple}"
             )
-        self.mixed = mixed
+        self.mixed, self.fold = mixed, fold
         embedding = 4 * widths[0]
         lines = [torch.linspace(-1, 1, n) for n in image]
         maps = torch.meshgrid(*lines, indexing="ij")
@@ -99,7 +101,7 @@ class UNet(nn.Module):
         self.embed = nn.Sequential(
             nn.Linear(32, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
         )
-        self.enter = Convolution(4 * (channels + len(kept)), widths[0], periodic)
+        self.enter = Convolution(fold**2 * (channels + len(kept)), widths[0], periodic)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         kept_widths = []
         width = widths[0]
@@ -122,14 +124,14 @@ class UNet(nn.Module):
                 width = widths[level - 1]
         self.leave = nn.Sequential(
             nn.GroupNorm(_groups(width), width), nn.SiLU(),
-            Convolution(width, 4 * channels, periodic),
+            Convolution(width, fold**2 * channels, periodic),
         )  # fmt: skip
         self.to(memory_format=torch.channels_last)  # pyright: ignore
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Return a tensor of the shape of ``x``; ``t`` is ``(batch,)`` in [0, 1]."""
         coordinates = self.coordinates.expand(x.shape[0], -1, -1, -1)
-        h = functional.pixel_unshuffle(torch.cat([x, coordinates], dim=1), 2)
+        h = functional.pixel_unshuffle(torch.cat([x, coordinates], dim=1), self.fold)
         h = h.contiguous(memory_format=torch.channels_last)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.mixed):
             embedding = self.embed(_fourier(t))
@@ -150,7 +152,7 @@ class UNet(nn.Module):
                     fresh = False
                 else:
                     h, fresh = functional.pixel_shuffle(layer(h), 2), True
-        return functional.pixel_shuffle(self.leave(h.float()), 2).contiguous()
+        return functional.pixel_shuffle(self.leave(h.float()), self.fold).contiguous()
 
 
 def _groups(width: int) -> int:

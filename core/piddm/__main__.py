@@ -1,0 +1,5 @@
+"""``python -m piddm``."""
+
+from piddm.cli import main
+
+main()

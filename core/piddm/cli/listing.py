@@ -1,0 +1,108 @@
+"""Commands that look: ``list-pdes``, ``plugins``, ``show``. They do not import torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piddm.cli.options import Json, say
+from piddm.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from piddm.pde import PDE
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command("list-pdes")(list_pdes)
+    app.command("plugins")(plugins)
+    app.command("show")(show)
+
+
+def list_pdes(json: Json = False) -> None:
+    """List the equations."""
+    from piddm import plugins
+
+    entries = plugins.list_pdes()
+    if json:
+        print_json([vars(entry) for entry in entries])
+        return
+    rows = [[e.name, e.summary, e.plugin, e.distribution] for e in entries]
+    print_table(["name", "summary", "plugin", "package"], rows)
+    for record in plugins.list_plugins():
+        if record.status == "failed":
+            say(f"plugin {record.name!r} failed: {record.error}")
+
+
+def plugins(json: Json = False) -> None:
+    """List the plugins and what each brings."""
+    from piddm.plugins import list_plugins
+
+    records = list_plugins()
+    if json:
+        print_json([vars(record) for record in records])
+        return
+    rows = [
+        [r.name, r.status, f"{r.distribution} {r.version}".strip(), r.error or ", ".join(r.pdes)]
+        for r in records
+    ]
+    print_table(["plugin", "status", "package", "equations, or the error"], rows)
+
+
+def show(
+    pde: Annotated[str, typer.Argument(help="The equation's name.")], json: Json = False
+) -> None:
+    """Show an equation."""
+    from piddm.plugins import get_pde
+
+    found = describe(get_pde(pde))
+    if json:
+        print_json(found)
+        return
+    typer.echo(f"{found['name']}: {found['summary']}")
+    for title in ("equations", "conditions", "fields", "params", "domain", "inputs"):
+        if not found[title]:
+            continue
+        typer.echo(f"\n{title}")
+        width = max(map(len, found[title]))
+        for name, value in found[title].items():
+            typer.echo(f"  {name.ljust(width)}  {_text(value)}".rstrip())
+    typer.echo(f"\ntime scheme  {found['time_scheme'] or 'none, the equation is static'}")
+    typer.echo(f"source       {found['source'] or 'not given'}")
+
+
+def describe(pde: PDE) -> dict[str, Any]:
+    """Return a specification as plain data."""
+    from piddm.symbolic.text import equation_text, expression_text
+
+    conditions = {}
+    for name, c in pde.conditions.items():
+        ends = c.on or [k for k, a in pde.grid.axes.items() if not (a.periodic or a.time)]
+        conditions[name] = (
+            f"{c.field.name} = {expression_text(c.value)} at both ends of {', '.join(ends)}"
+        )
+    static = not any(axis.time for axis in pde.grid.axes.values())
+    return {
+        "name": pde.name,
+        "summary": pde.summary,
+        "equations": {k: equation_text(v) for k, v in pde.equations.items()},
+        "conditions": conditions,
+        "fields": {f.name: {"doc": f.doc, "unit": f.unit} for f in pde.fields},
+        "params": {p.name: {"value": p.value, "doc": p.doc} for p in pde.params},
+        "domain": pde.grid.to_dict(),
+        "inputs": {str(k): repr(v) for k, v in pde.inputs.items()},
+        "time_scheme": None if static else pde.time_scheme,
+        "source": pde.source,
+    }
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if "lower" in value:  # an axis
+        end = "), periodic" if value["periodic"] else "]"
+        kind = ", time" if value["time"] else ""
+        span = f"[{value['lower']:g}, {value['upper']:g}{end}"
+        return f"{span}{kind}, {value['size']} nodes by default"
+    return ", ".join(f"{v:g}" if isinstance(v, float) else v for v in value.values() if v != "")

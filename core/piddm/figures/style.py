@@ -1,0 +1,36 @@
+"""What all figures share: colours, sizes, saving."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from piddm.files import atomic_path
+
+# Okabe and Ito's colours: told apart with every kind of colour vision.
+BLUE, VERMILLION, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#767676", "#222222"
+
+SMALL, NORMAL = 7.5, 9.0
+
+FIELD, SIGNED_FIELD, RESIDUAL = "viridis", "RdBu_r", "magma"
+"""Perceptually uniform colour maps; the diverging one is for fields of both signs alone."""
+
+
+def plain(axes: Axes) -> None:
+    """Take away what carries no information."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.tick_params(labelsize=SMALL, color=GREY, labelcolor=INK, which="both")
+
+
+def save(figure: Figure, path: Path | str) -> None:
+    """Write a figure as PNG: the whole file, or nothing.
+
+    Raises:
+        PiddmError: If it cannot be written.
+    """
+    with atomic_path(path) as part:
+        # Without metadata, equal figures are equal files.
+        figure.savefig(part, format="png", dpi=130, facecolor="white", metadata={"Software": None})

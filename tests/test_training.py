@@ -1,0 +1,197 @@
+"""Resuming anywhere gives the result of an uninterrupted run; the pool and the engine agree."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from piddm_pdes.darcy import DARCY
+
+from piddm import PiddmError
+from piddm.config import OptimiserConfig, PairsConfig, resolve
+from piddm.distill import Distillation
+from piddm.files import read_tensors
+from piddm.pairs import PairPool
+from piddm.randomness import generator, white
+from piddm.training import Optimisation
+
+CPU = torch.device("cpu")
+SETTINGS = OptimiserConfig(steps=20, batch=4, learning_rate=1e-2, warmup=3)
+TINY = {
+    "data.size": 16, "data.train": 16, "data.held_out": 8, "network.widths": [8, 8],
+    "teacher.steps": 6, "teacher.batch": 4, "pairs.count": 8, "pairs.steps": 2, "pairs.batch": 4,
+    "pairs.refresh_every": 3, "pairs.refresh": 6, "student.steps": 8, "student.batch": 4,
+    "student.physics_batch": 2, "evaluation.count": 8, "evaluation.distance_count": 2,
+}  # fmt: skip
+
+
+def quadratic(seed: int):
+    def loss(module, step):
+        target = torch.randn(4, 3, generator=generator(seed, step))
+        return {"loss": (module(target) - target.flip(1)).square().mean()}
+
+    return loss
+
+
+def fresh(path, fingerprint="f"):
+    module = torch.nn.Linear(3, 3, bias=False)
+    torch.nn.init.eye_(module.weight)
+    return Optimisation("teacher", module, SETTINGS, path, fingerprint, CPU)
+
+
+def test_a_resumed_optimisation_repeats_an_uninterrupted_one(tmp_path):
+    whole = fresh(tmp_path / "whole")
+    assert len(list(whole.run(quadratic(0)))) == 20
+    first = fresh(tmp_path / "part")
+    for progress in first.run(quadratic(0)):
+        if progress.done == 7:
+            first.save()
+        if progress.done == 9:  # two steps are lost, as by a kill
+            break
+    second = fresh(tmp_path / "part")
+    assert second.step == 7
+    assert len(list(second.run(quadratic(0)))) == 13
+    assert torch.equal(second.module.weight, whole.module.weight)
+    assert torch.equal(second.average.weight, whole.average.weight)
+    assert second.history == whole.history
+    assert float((whole.module.weight - torch.eye(3).flip(0)).norm()) < 2 - 0.01
+
+
+def test_a_checkpoint_of_other_settings_is_not_used(tmp_path):
+    job = fresh(tmp_path / "c")
+    for _ in job.run(quadratic(0)):
+        job.save()
+        break
+    assert fresh(tmp_path / "c").step == 1
+    assert fresh(tmp_path / "c", "other").step == 0
+
+
+def test_average_follows_the_weights(tmp_path):
+    """Against the recursion written out: keep = min(ema, (1 + n)/(10 + n))."""
+    job = fresh(tmp_path / "c")
+    expected = job.average.weight.clone()
+    for progress in job.run(quadratic(0)):
+        keep = min(SETTINGS.ema, (1 + progress.done) / (10 + progress.done))
+        expected = keep * expected + (1 - keep) * job.module.weight.detach()
+    torch.testing.assert_close(job.average.weight, expected)
+
+
+def test_divergence_is_named_and_keeps_the_checkpoint(tmp_path):
+    job = fresh(tmp_path / "c")
+
+    def loss(module, step):
+        value = quadratic(0)(module, step)["loss"]
+        return {"loss": value * float("nan") if step == 5 else value}
+
+    with pytest.raises(PiddmError, match="loss is nan at step 6; lower teacher.learning_rate"):
+        for progress in job.run(loss):
+            if progress.done == 3:
+                job.save()
+    assert fresh(tmp_path / "c").step == 3
+
+
+def test_a_checkpoint_that_does_not_fit_is_named(tmp_path):
+    job = fresh(tmp_path / "c")
+    for _ in job.run(quadratic(0)):
+        job.save()
+        break
+    module = torch.nn.Linear(4, 4, bias=False)
+    with pytest.raises(PiddmError, match="does not fit this run; remove it"):
+        Optimisation("teacher", module, SETTINGS, tmp_path / "c", "f", CPU)
+
+
+class Doubling:
+    """A teacher whose samples are twice the noise."""
+
+    made = 0
+
+    def sample(self, noise, steps):
+        self.made += len(noise)
+        yield noise
+        yield 2 * noise
+
+
+def pool(folder, teacher, **changes):
+    settings = PairsConfig(count=8, steps=2, refresh_every=5, refresh=3, batch=4, **changes)
+    return PairPool(teacher, settings, (1, 2, 2), folder, 0, "f", CPU)
+
+
+def test_pool_is_a_ring_whatever_happened_in_between(tmp_path):
+    teacher = Doubling()
+    stepwise, at_once = pool(tmp_path / "a", teacher), pool(tmp_path / "b", Doubling())
+    for refreshes in range(5):
+        list(stepwise.advance(refreshes))
+    list(at_once.advance(4))
+    assert torch.equal(stepwise.noise, at_once.noise)
+    torch.testing.assert_close(stepwise.data, 2 * stepwise.noise)
+    every = torch.cat([white((4, 1, 2, 2), CPU, 0, "pairs", b) for b in range(5)])
+    assert {tuple(n.flatten().tolist()) for n in stepwise.noise} == {
+        tuple(n.flatten().tolist()) for n in every[12:20]
+    }
+    assert teacher.made == 20
+    noise, data = stepwise.draw(64, generator(0, "draw"))
+    torch.testing.assert_close(data, 2 * noise)
+
+
+def test_pool_reuses_finished_batches(tmp_path):
+    first, second = Doubling(), Doubling()
+    list(pool(tmp_path, first).advance(0))
+    list(pool(tmp_path, second).advance(0))
+    assert (first.made, second.made) == (8, 0)
+
+
+def distillation(tmp_path, monkeypatch, name, **changes):
+    monkeypatch.setenv("PIDDM_HOME", str(tmp_path / name))
+    config = resolve("darcy", "quick", overrides={**TINY, **changes})
+    return Distillation(config, DARCY)
+
+
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path, monkeypatch):
+    """Stopped after every few steps of every stage and started anew each time."""
+    monkeypatch.setattr("piddm.training.SAVE_SECONDS", 0.0)
+    whole = distillation(tmp_path, monkeypatch, "whole")
+    events = list(whole.run())
+    assert [e.stage for e in events if e.done == e.total][0] == "simulate"
+    for _ in range(100):
+        part = distillation(tmp_path, monkeypatch, "part")
+        for count, _ in enumerate(part.run()):
+            if count == 12:
+                break
+        else:
+            break
+    assert (part.folder / "metrics.json").exists()
+    for name in ("student.safetensors", "samples.h5"):
+        assert (part.folder / name).exists()
+    ours, _ = read_tensors(part.folder / "student.safetensors", "student")
+    theirs, _ = read_tensors(whole.folder / "student.safetensors", "student")
+    for key, value in theirs.items():
+        torch.testing.assert_close(ours[key], value, rtol=0, atol=0)
+    for key in ("pde_error", "energy_distance", "constraint_distance"):
+        for model in ("truth", "teacher", "student"):
+            one, two = (
+                json.loads((d.folder / "metrics.json").read_text())[model][key]
+                for d in (part, whole)
+            )
+            assert one == pytest.approx(two, rel=1e-6)
+
+
+def test_a_second_run_does_nothing_and_a_variant_shares_the_teacher(tmp_path, monkeypatch):
+    list(distillation(tmp_path, monkeypatch, "home").run())
+    assert list(distillation(tmp_path, monkeypatch, "home").run()) == []
+    pure = distillation(tmp_path, monkeypatch, "home", **{"student.physics_weight": 0})
+    stages = {e.stage for e in pure.run()}
+    assert stages == {"pairs", "student", "evaluate"}
+    history = json.loads((pure.folder / "student.history.json").read_text())
+    assert "physics" not in history[0]
+
+
+def test_scores_of_the_truth_are_a_floor(tmp_path, monkeypatch):
+    run = distillation(tmp_path, monkeypatch, "home")
+    list(run.run())
+    scores = run.scores()
+    assert scores["truth"].pde_error_normalised < 1e-6 < scores["teacher"].pde_error_normalised
+    assert scores["truth"].constraint_distance < 1e-9
+    assert scores["student"].nfe == 1
+    assert scores["teacher"].nfe == 3
+    for value in dataclasses.asdict(run.data[0])["floor"].values():
+        assert value < 1e-20
