@@ -26,14 +26,14 @@ from piddm.models import build_student, build_teacher, load_model, save_model
 from piddm.packing import Packing
 from piddm.pairs import PairPool
 from piddm.pde import PDE
-from piddm.physics import NORMS, mean_squares, term_scale
+from piddm.physics import NORMS, PhysicsLoss, mean_squares, term_scale
 from piddm.randomness import generator
 from piddm.runs import fingerprints, home, open_folder
 from piddm.sampling import last, noises
 from piddm.simulate import simulate
 from piddm.students.one_step import OneStepStudent
 from piddm.teachers.flow import FlowTeacher
-from piddm.training import Optimisation, Progress
+from piddm.training import Loss, Optimisation, Progress
 
 CHUNK = 64
 """Samples that are simulated, and kept, together."""
@@ -154,7 +154,7 @@ class Distillation:
         target = self.folder / "student.safetensors"
         if target.exists():
             return
-        teacher, settings, seed = self.teacher, self.config.student, self.config.seed
+        teacher, settings = self.teacher, self.config.student
         shape = (self.packing.channels, *self.packing.image)
         pool = PairPool(
             teacher,
@@ -167,16 +167,7 @@ class Distillation:
         )
         physics = NORMS[settings.physics_norm](self.residual, self.packing, self.scale)
 
-        def loss(module: nn.Module, step: int) -> dict[str, Tensor]:
-            draw = generator(seed, "student", step)
-            noise, data = pool.draw(settings.batch, draw)
-            x = module(noise)
-            pair = (x - data).square().mean()
-            if settings.physics_weight == 0:
-                return {"loss": pair, "pair": pair}
-            error = physics(x[: settings.physics_batch])
-            return {"loss": pair + settings.physics_weight * error, "pair": pair, "physics": error}
-
+        loss = student_loss(self.config, pool, physics)
         student = build_student(self.config, teacher).requires_grad_(True)
         work = self.folder / "student.checkpoint"
         job = Optimisation("student", student, settings, work, self.marks["distill"], self.device)
@@ -278,6 +269,23 @@ class Distillation:
         history = [{"stage": stage, "step": i + 1, **h} for i, h in enumerate(job.history)]
         write_json(path.with_suffix(".history.json"), history)
         job.checkpoint.unlink(missing_ok=True)
+
+
+def student_loss(config: Config, pool: PairPool, physics: PhysicsLoss) -> Loss:
+    r"""Return Eq. 8: :math:`\|d(\epsilon)-x_0\|^2 + \lambda\,\|R(d(\epsilon))\|^2` on random pairs."""
+    settings = config.student
+
+    def loss(module: nn.Module, step: int) -> dict[str, Tensor]:
+        draw = generator(config.seed, "student", step)
+        noise, data = pool.draw(settings.batch, draw)
+        x = module(noise)
+        pair = (x - data).square().mean()
+        if settings.physics_weight == 0:
+            return {"loss": pair, "pair": pair}
+        error = physics(x[: settings.physics_batch])
+        return {"loss": pair + settings.physics_weight * error, "pair": pair, "physics": error}
+
+    return loss
 
 
 def _device(name: str) -> torch.device:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,12 +22,12 @@ class Rows:
     Args:
         nodes: ``(rows, axes)`` integer node of each row (the lower one for a row between two nodes),
             in the row-major order of the residual's tensor.
-        reach: Field name to ``(lowest, highest)`` offset from the row's node, per axis.
+        reach: Field name to the offsets from the row's node, one integer per axis, that it touches.
         boundary: Whether this is a condition rather than an equation.
     """
 
     nodes: np.ndarray
-    reach: Mapping[str, tuple[tuple[int, int], ...]]
+    reach: Mapping[str, Sequence[tuple[int, ...]]]
     boundary: bool = False
 
 

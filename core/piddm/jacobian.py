@@ -1,13 +1,11 @@
 """Sparse Jacobian of any local residual: a few coloured probes instead of a column at a time.
 
-Every row of a local residual touches only a box of nodes around it (:class:`~piddm.interfaces.Rows`).
+Every row of a local residual touches only a few nodes around it (:class:`~piddm.interfaces.Rows`).
 Nodes far enough apart share a colour: no row touches two of them, so that one forward derivative
 along their sum gives all their columns at once. Values come per sample, the pattern once.
 """
 
 from __future__ import annotations
-
-import itertools
 
 import numpy as np
 import torch
@@ -81,8 +79,8 @@ def _colours(residual: Residual, field: str, rows: list[Rows]) -> np.ndarray:
     """Colour the nodes of a field so that no row touches two of one colour; shape of the grid."""
     total = np.zeros((), dtype=int)
     for d, axis in enumerate(residual.grid.axes.values()):
-        width = 1 + max((r.reach[field][d][1] for r in rows), default=0)
-        width -= min((r.reach[field][d][0] for r in rows), default=0)
+        along = [[offset[d] for offset in r.reach[field]] for r in rows]
+        width = 1 + max((max(a) - min(a) for a in along), default=0)
         node = np.arange(axis.size)
         colour = node % width
         if axis.periodic and (rest := axis.size % width):  # the seam needs colours of its own
@@ -95,9 +93,9 @@ def _colours(residual: Residual, field: str, rows: list[Rows]) -> np.ndarray:
 
 
 def _box(rows: Rows, field: str, shape: tuple[int, ...], periodic: tuple[bool, ...]):
-    """Yield, for each offset in the rows' reach, the rows and the flat nodes they touch there."""
+    """Yield, for each offset of the rows' reach, the rows and the flat nodes they touch there."""
     index = np.arange(len(rows.nodes))
-    for shift in itertools.product(*(range(low, high + 1) for low, high in rows.reach[field])):
+    for shift in rows.reach[field]:
         node = rows.nodes + np.array(shift)
         node = np.where(periodic, node % np.array(shape), node)
         inside = np.all((node >= 0) & (node < np.array(shape)), axis=1)

@@ -43,9 +43,12 @@ class Projection:
         self.row_scale = dict(row_scale)
         self._weights = torch.tensor([float(field_scale[k]) for k in jacobian.fields]).double()
         left, right = _pairs(jacobian.column)
-        # Only the block lower triangle is needed, and products commute.
-        self._left, self._right = torch.from_numpy(left), torch.from_numpy(right)
         line = jacobian.row_nodes[:, 0]
+        slot = BlockLayout(jacobian.row[left], jacobian.row[right], line, line).row_slot
+        # A Cholesky factorisation reads the lower triangle only.
+        lower = slot[jacobian.row[left]] >= slot[jacobian.row[right]]
+        left, right = left[lower], right[lower]
+        self._left, self._right = torch.from_numpy(left), torch.from_numpy(right)
         self._layout = BlockLayout(jacobian.row[left], jacobian.row[right], line, line)
         self._row = torch.from_numpy(jacobian.row)
         self._column = torch.from_numpy(jacobian.column)

@@ -8,14 +8,14 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import RootModel
 
 from piddm.config import Config, resolve
 from piddm.errors import PiddmError
 from piddm.files import atomic_path, read_json
-from piddm.metrics import Metrics
+from piddm.metrics import Metrics, Scores
 from piddm.runs import find_run
 from piddm.sampling import last, noises
 from piddm.symbolic.text import equation_text
@@ -23,6 +23,7 @@ from piddm.tables import floor_text, score_table
 
 if TYPE_CHECKING:
     from piddm.distill import Distillation
+    from piddm.figures.tradeoff import Point
 
 History = list[dict[str, float | str]]
 
@@ -89,29 +90,30 @@ def _draw(
 ) -> dict[str, Path]:
     # matplotlib is slow to import, and only this needs it.
     from piddm import figures
-    from piddm.figures.tradeoff import Point
 
     where = distillation.folder / "figures"
     drawn = {"samples": _sample_figure(distillation, metrics)}
     if histories:
         drawn["training"] = figures.training(histories)  # pyright: ignore
-    teacher = [(t.steps, t.label, t.energy_distance, t.pde_error_normalised)
-               for t in metrics.tradeoff]  # fmt: skip
-    points = []
-    for name, score in metrics.scores().items():
-        calls = f", {score.nfe} call{'' if score.nfe == 1 else 's'}" if score.nfe else ""
-        entry = (score.energy_distance, score.pde_error_normalised)
-        if name == "teacher":
-            teacher.append((distillation.config.pairs.steps, name + calls, *entry))
-        else:
-            label = "truth: other data" if name == "truth" else name + calls
-            points.append(Point(name, label, *entry))  # pyright: ignore
-    points += [Point("teacher", *rest) for _, *rest in sorted(teacher)]
-    drawn["tradeoff"] = figures.tradeoff(points)
+    drawn["tradeoff"] = figures.tradeoff(_points(metrics, distillation.config.pairs.steps))
     paths = {name: where / f"{name}.png" for name in drawn}
     for name, figure in drawn.items():
         figures.save(figure, paths[name])
     return paths
+
+
+def _points(metrics: Metrics, steps: int) -> list[Point]:
+    from piddm.figures.tradeoff import Point
+
+    def point(source: Literal["truth", "teacher", "student"], label: str, score: Scores) -> Point:
+        return Point(source, label, score.energy_distance, score.pde_error_normalised)
+
+    curve = {t.steps: Point("teacher", t.label, t.energy_distance, t.pde_error_normalised)
+             for t in metrics.tradeoff}  # fmt: skip
+    curve[steps] = point("teacher", f"teacher, {metrics.teacher.nfe} calls", metrics.teacher)
+    truth = point("truth", "truth (other data)", metrics.truth)
+    student = point("student", "student, 1 call", metrics.student)
+    return [truth, *(curve[n] for n in sorted(curve)), student]
 
 
 def _sample_figure(distillation: Distillation, metrics: Metrics) -> Any:

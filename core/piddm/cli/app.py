@@ -31,18 +31,21 @@ class Guarded(TyperGroup):
         """Run a command."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
+            failure: BaseException = error
             line, code = INTERRUPTED, INTERRUPTED_CODE
         except PiddmError as error:
+            failure = error
             line, code = f"error: {' '.join(str(error).split())}", error.exit_code
         except Exception as error:
             # Usage errors, exits and a closed pipe are the parser's business.
             parsers = hasattr(error, "exit_code") or isinstance(error, typer.Abort)
             if parsers or isinstance(error, BrokenPipeError):
                 raise
+            failure = error
             line, code = _unexpected(error), 1
         if ctx.params.get("debug"):
-            traceback.print_exc()
+            traceback.print_exception(failure)
         typer.echo(line, err=True)
         raise typer.Exit(code)
 

@@ -13,6 +13,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from piddm.figures.style import FIELD, GREY, INK, NORMAL, RESIDUAL, SIGNED_FIELD, SMALL
+from piddm.grid import Axis
 from piddm.interfaces import Fields, Residual
 from piddm.symbolic import Field
 
@@ -23,7 +24,7 @@ DECADES = 6
 """Most that a residual map shows below its largest value."""
 
 # Lengths in inches.
-WIDTH, GAP, WIDE_GAP, LEFT, TOP, BOTTOM = 1.3, 0.08, 0.3, 1.25, 0.55, 1.15
+WIDTH, GAP, WIDE_GAP, LEFT, TOP, BOTTOM = 1.3, 0.08, 0.3, 1.2, 0.3, 1.05
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,9 @@ def samples(
     most = max(1, PANELS // len(kinds))
     count = min(most, *(next(iter(f.values())).shape[0] for f in rows.values()))
     names = residual.grid.names[-2:]
-    axes_of_image = [residual.grid.axes[name] for name in names]
-    extent = tuple(v for a in axes_of_image for v in (a.lower, a.upper))
-    height = WIDTH * _ratio(axes_of_image)
+    across, up = (residual.grid.axes[name] for name in names)
+    extent = (across.lower, across.upper, up.lower, up.upper)
+    height = WIDTH * _ratio(across, up)
     group = len(kinds) * (WIDTH + GAP) - GAP
     total_width = LEFT + count * (group + WIDE_GAP)
     total_height = TOP + len(rows) * (height + GAP) + BOTTOM
@@ -70,8 +71,8 @@ def samples(
 
     def place(left: float, top: float, width: float, tall: float) -> Axes:
         box = (left, total_height - top - tall, width, tall)
-        size = (total_width, total_height) * 2
-        return figure.add_axes(tuple(b / s for b, s in zip(box, size, strict=True)))
+        x, y, w, h = (b / s for b, s in zip(box, (total_width, total_height) * 2, strict=True))
+        return figure.add_axes((x, y, w, h))
 
     for r, row in enumerate(rows):
         top = TOP + r * (height + GAP)
@@ -87,6 +88,8 @@ def samples(
                 )  # fmt: skip
                 first, last = (s, k) == (0, 0), r == len(rows) - 1
                 _ticks(axes, names, extent, first and last)
+                if kind.cmap == RESIDUAL:
+                    _root_mean_square(axes, kind.images[row][s])
                 if r == 0:
                     axes.set_title(kind.title, fontsize=SMALL, color=INK, pad=4)
     wide = (total_width - LEFT - WIDE_GAP) / len(kinds)
@@ -146,7 +149,9 @@ def _field_colours(images: Mapping[str, np.ndarray]) -> tuple[Normalize, str]:
     values = np.concatenate([v.ravel() for v in images.values()])
     # A stray value must not wash out all the others.
     low, high = np.nanpercentile(values, [0.2, 99.8])
-    if min(-low, high) > 0.1 * max(-low, high):
+    # The first row says whether a field has both signs: a poor sample of a positive one may too.
+    first = next(iter(images.values()))
+    if min(-first.min(), first.max()) > 0.1 * max(-first.min(), first.max()):
         return Normalize(-max(-low, high), max(-low, high)), SIGNED_FIELD
     return Normalize(low, high if high > low else low + 1), FIELD
 
@@ -159,12 +164,11 @@ def _residual_colours(images: Mapping[str, np.ndarray]) -> LogNorm:
     return LogNorm(max(low, high * 10.0**-DECADES), high if high > low else 10 * low, clip=True)
 
 
-def _ratio(axes: Sequence) -> float:
+def _ratio(across: Axis, up: Axis) -> float:
     """Height over width of an image: true to the domain, unless time is one of its axes."""
-    if any(axis.time for axis in axes):
+    if across.time or up.time:
         return 1.0
-    across, up = (axis.upper - axis.lower for axis in axes)
-    return min(max(up / across, 0.4), 2.5)
+    return min(max((up.upper - up.lower) / (across.upper - across.lower), 0.4), 2.5)
 
 
 def _ticks(axes: Axes, names: Sequence[str], extent: Sequence[float], labelled: bool) -> None:
@@ -182,6 +186,15 @@ def _ticks(axes: Axes, names: Sequence[str], extent: Sequence[float], labelled: 
         axis.set_tick_params(length=2, color=GREY, pad=1)
         axis.set_label_text(name, fontsize=SMALL)
     axes.xaxis.labelpad = axes.yaxis.labelpad = -7
+
+
+def _root_mean_square(axes: Axes, image: np.ndarray) -> None:
+    """Write the size of a residual into its map: the colours may not reach that far down."""
+    size = float(np.sqrt(np.nanmean(image**2)))
+    axes.text(
+        0.04, 0.04, f"rms {size:.2g}", transform=axes.transAxes, fontsize=6.5, color="white",
+        bbox={"facecolor": "black", "alpha": 0.55, "linewidth": 0, "pad": 1.5},
+    )  # fmt: skip
 
 
 def _row_label(figure: Figure, label: str, right: float, middle: float) -> None:

@@ -7,8 +7,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from piddm.figures.style import BLUE, GREEN, INK, NORMAL, SMALL, VERMILLION, plain
+from piddm.figures.style import (
+    BLUE,
+    GREEN,
+    INK,
+    NORMAL,
+    SMALL,
+    VERMILLION,
+    plain,
+    readable_logarithm,
+)
 
 COLOURS = {"loss": BLUE, "pair": GREEN, "physics": VERMILLION}
 WINDOW = 40
@@ -42,9 +52,11 @@ def _panel(axes: Axes, stage: str, history: Sequence[Mapping[str, float]]) -> No
         ends[name] = smooth[-1]
     axes.set_yscale("log")
     axes.set_xlim(0, steps[-1])
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlabel("step", fontsize=SMALL, color=INK)
     axes.set_title(f"{stage}: loss", fontsize=NORMAL, color=INK, loc="left")
     plain(axes)
+    readable_logarithm(axes, "y")
     for name, height in _apart(axes, ends).items():
         axes.annotate(
             name, (1.0, height), xycoords="axes fraction", xytext=(4, 0), va="center",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,14 +66,11 @@ class StencilResidual(Residual):
         probe.value(
             expression, tuple(Span(0, 1, half=d == half) for d in range(len(self.grid.axes)))
         )
-        reach: dict[str, tuple[tuple[int, int], ...]] = {}
+        reach: dict[str, set[tuple[int, ...]]] = {}
         for load in (s for s in probe.steps if isinstance(s, Load)):
-            spans = [(s.start, s.stop - 1) for s in load.place]
-            known = reach.get(load.name, spans)
-            reach[load.name] = tuple(
-                (min(a, c), max(b, d)) for (a, b), (c, d) in zip(known, spans, strict=True)
-            )
-        return reach
+            spans = (range(s.start, s.stop) for s in load.place)
+            reach.setdefault(load.name, set()).update(itertools.product(*spans))
+        return {name: sorted(offsets) for name, offsets in reach.items()}
 
     def _add_condition(self, name: str, condition: Dirichlet, order: int) -> None:
         grid = self.grid
@@ -91,7 +89,7 @@ class StencilResidual(Residual):
         builder = Builder(grid, order)
         everywhere = tuple(Span(0, n) for n in grid.shape)
         program = builder.program({name: builder.value(condition.field - value, everywhere)})
-        here = ((0, 0),) * len(grid.shape)
+        here = [(0,) * len(grid.shape)]
         self.rows[name] = Rows(nodes, {condition.field.name: here}, boundary=True)
         flat = torch.from_numpy(np.ravel_multi_index(tuple(nodes.T), grid.shape))
         self._conditions.append((name, condition.field.name, program, flat))
@@ -137,8 +135,8 @@ def _interior(grid: Grid, half: int | None, reach: dict, label: str) -> Place:
     """Return where a stencil fits."""
     spans = []
     for d, (name, axis) in enumerate(grid.axes.items()):
-        low = min((r[d][0] for r in reach.values()), default=0)
-        high = max((r[d][1] for r in reach.values()), default=0)
+        along = [offset[d] for offsets in reach.values() for offset in offsets] or [0]
+        low, high = min(along), max(along)
         if high - low >= axis.size:
             raise UsageError(
                 f"{label}: the stencil needs {high - low + 1} nodes along {name}, "

@@ -1,0 +1,125 @@
+"""What the framework costs over bare torch: start-up, sampling, a distillation step.
+
+    python benchmarks/overhead.py [--pde burgers] [--size 64]
+
+Ratios are medians of interleaved repetitions in one process, so that a noisy machine hits both.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from machine import describe
+
+from piddm import get_pde
+from piddm.config import resolve
+from piddm.distill import student_loss
+from piddm.models import build_student, build_teacher
+from piddm.pairs import PairPool
+from piddm.physics import NORMS, term_scale
+from piddm.randomness import generator
+from piddm.sampling import noises
+from piddm.simulate import simulate
+from piddm.training import Optimisation
+
+
+def interleaved(first, second, repetitions: int) -> tuple[float, float, float]:
+    """Return median seconds of each and the median ratio."""
+    times = []
+    for _ in range(repetitions):
+        pair = []
+        for function in (first, second):
+            start = time.perf_counter()
+            function()
+            pair.append(time.perf_counter() - start)
+        times.append(pair)
+    times = times[max(1, repetitions // 5) :]
+    one, two = (statistics.median(t[i] for t in times) for i in (0, 1))
+    return one, two, statistics.median(a / b for a, b in times)
+
+
+def startup() -> None:
+    for arguments in (["--help"], ["list-pdes"]):
+        spent = []
+        for _ in range(5):
+            start = time.perf_counter()
+            subprocess.run(
+                [sys.executable, "-m", "piddm.cli", *arguments], check=True, capture_output=True
+            )
+            spent.append(time.perf_counter() - start)
+        print(f"piddm {arguments[0]:<10} {statistics.median(spent):.2f} s   (goal 0.5 s)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pde", default="burgers")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--repetitions", type=int, default=20)
+    options = parser.parse_args()
+    print(describe())
+    startup()
+    pde = get_pde(options.pde)
+    config = resolve(options.pde, overrides={"data.size": options.size})
+    grid = pde.grid.resized(options.size)
+    residual = pde.bind(grid)
+    (fields,) = simulate(pde, grid, 64, generator(0, "benchmark"), chunk=64)
+    teacher = build_teacher(config, pde, grid)
+    packing = teacher.packing.fit({k: v.float() for k, v in fields.items()})
+    scale = term_scale(residual, fields)
+    student = build_student(config, teacher)
+    shape = (packing.channels, *packing.image)
+
+    (noise,) = noises(shape, 32, 0, torch.device("cpu"))
+    t = torch.ones(len(noise))
+    with torch.no_grad():
+        ours, bare, ratio = interleaved(
+            lambda: student(noise), lambda: student.network(noise, t), options.repetitions
+        )
+    print(f"sampling   student {ours * 1e3:.1f} ms, its network {bare * 1e3:.1f} ms, "
+          f"ratio {ratio:.3f}   (goal 1.1)")  # fmt: skip
+
+    with tempfile.TemporaryDirectory() as folder:
+        pool = PairPool(
+            teacher, config.pairs, shape, Path(folder), 0, "benchmark", torch.device("cpu")
+        )
+        pool.noise.normal_(generator=generator(0, "pool"))
+        pool.data.normal_(generator=generator(0, "pool data"))
+        physics = NORMS[config.student.physics_norm](residual, packing, scale)
+        loss = student_loss(config, pool, physics)
+        job = Optimisation(
+            "student", student, config.student, Path(folder) / "c", "f", torch.device("cpu")
+        )
+        steps = job.run(loss)
+
+        twin = build_student(config, teacher)
+        optimiser = torch.optim.AdamW(twin.parameters(), lr=1e-3, betas=(0.9, 0.99))
+        weight, batch = config.student.physics_weight, config.student.batch
+        few = config.student.physics_batch
+        average = [p.detach().clone() for p in twin.parameters()]
+        draw = generator(0, "bare")
+
+        def bare_step() -> None:
+            index = torch.randint(len(pool.data), (batch,), generator=draw)
+            x = twin(pool.noise[index])
+            total = (x - pool.data[index]).square().mean()
+            if weight:
+                total = total + weight * physics(x[:few])
+            optimiser.zero_grad(set_to_none=True)
+            total.backward()
+            torch.nn.utils.clip_grad_norm_(twin.parameters(), 1.0)
+            optimiser.step()
+            with torch.no_grad():
+                torch._foreach_lerp_(average, list(twin.parameters()), 0.002)
+
+        ours, bare, ratio = interleaved(lambda: next(steps), bare_step, options.repetitions)
+        print(f"distilling piddm {ours * 1e3:.0f} ms a step, bare torch {bare * 1e3:.0f} ms, "
+              f"ratio {ratio:.3f}   (goal 1.1)")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
