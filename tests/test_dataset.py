@@ -1,9 +1,11 @@
 """Datasets on disk: what is written is read back, and nothing doubtful is read at all."""
 
 import dataclasses
+import errno
 import json
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 import torch
 
 from piddm import Axis, Grid, PiddmError, UsageError
-from piddm.dataset import Dataset, read, write
+from piddm.dataset import Dataset, _DeferringFile, read, write
 
 MOVING = Grid(t=Axis(0, 2, 3, time=True), x=Axis(0, 1, 4, periodic=True))
 STEADY = Grid(x=Axis(0, 1, 4), y=Axis(-1, 1, 5))
@@ -77,6 +79,7 @@ def test_the_layout_is_that_of_the_well(path):
         assert list(file["scalars"].attrs["field_names"]) == ["nu"]
         assert not file["scalars/nu"].attrs["time_varying"]
         assert list(file["t1_fields"].attrs["field_names"]) == []
+        assert file["t1_fields"].attrs["field_names"].dtype == object  # of text, though empty
 
 
 def test_a_bounded_axis_is_not_said_to_be_periodic(tmp_path):
@@ -150,6 +153,18 @@ def test_a_disk_that_fills_up_neither_crashes_nor_harms_the_old_file(path, limit
     assert message.startswith(f"cannot write {path}: the file would be larger than allowed")
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_hdf5_never_hears_of_a_failed_write():
+    with _DeferringFile("/dev/full", "w") as handle:
+        assert handle.write(b"data") == 4
+        assert handle.error is not None
+        assert handle.error.errno == errno.ENOSPC
+        first = handle.error
+        assert handle.write(b"more") == 4
+        assert handle.truncate(9) == 0
+        assert handle.error is first
 
 
 def test_files_that_are_missing_truncated_or_not_hdf5(path):

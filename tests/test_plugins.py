@@ -178,6 +178,12 @@ def test_two_plugins_of_one_name_are_an_error_for_the_second():
     assert [entry.name for entry in loaded.list_pdes()] == ["one"]
 
 
+def test_a_failed_plugin_does_not_keep_its_name():
+    broken, sound = raising(ValueError("broken")), eager(make_pde("one"))
+    loaded = Plugins([Point("same", broken, "a"), Point("same", sound, "b")])
+    assert [record.status for record in loaded.records] == ["failed", "ok"]
+
+
 def test_disabled_plugins_are_not_even_imported(monkeypatch):
     monkeypatch.setenv(DISABLE, "other, mine")
     loaded = Plugins([Point("mine", SystemExit("imported")), Point("good", eager(make_pde()))])
@@ -203,7 +209,7 @@ def test_unknown_names_get_a_hint_and_the_failed_plugins():
 
 
 def test_a_lazy_equation_is_imported_on_first_use_and_once(module):
-    text = "from test_plugins import make_pde\nA = make_pde('transport', 'it moves')\n"
+    text = "import test_plugins\ndef __getattr__(name): return test_plugins.make_pde()\n"
     name = module(text, "lazy_sound")
     loaded = Plugins([Point("mine", lazy("transport", "it moves", f"{name}:A"))])
     assert loaded.get_pde("transport") is loaded.get_pde("transport")

@@ -159,6 +159,17 @@ def test_parameters_per_sample():
     assert not torch.allclose(rows[1], plain[1])
 
 
+def test_params_of_one_name_keep_their_values():
+    grid = Grid(x=Axis(0, 1, 8, periodic=True))
+    fields = noise(grid, "u")
+    rows = []
+    for value in (0.01, 0.5):
+        nu = Param("nu", value)
+        pde = PDE("p", "", grid, [u], {"e": nu * D(u, x, 2)}, inputs=ANY, params=[nu])
+        rows.append(pde.bind()(fields)["e"])
+    torch.testing.assert_close(rows[1], 50 * rows[0])
+
+
 def test_samples_do_not_mix():
     for pde in (BURGERS, DARCY):
         grid = pde.grid.resized(8)

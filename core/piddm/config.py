@@ -141,7 +141,7 @@ def resolve(
     Args:
         pde: Name of the equation.
         preset: One of ``PRESETS``.
-        file: Optional TOML or YAML file with the sections of :class:`Config`.
+        file: Optional TOML, YAML or JSON file with the sections of :class:`Config`.
         overrides: ``["student.steps=500"]`` or ``{"student.steps": 500}``.
         seed: Takes the place of the configured seed.
 
@@ -154,11 +154,16 @@ def resolve(
     _merge(data, PRESETS[preset])
     if file is not None:
         given = _read(file)
-        if given.get("pde", pde) != pde:
-            raise UsageError(f"{file} is for {given['pde']!r}, the command asks for {pde!r}")
+        for name in ("pde", "preset"):
+            if given.get(name, data[name]) != data[name]:
+                raise UsageError(
+                    f"{file} is for the {name} {given[name]!r}, the command asks for {data[name]!r}"
+                )
         _merge(data, given)
     pairs = overrides.items() if isinstance(overrides, Mapping) else map(_assignment, overrides)
     for key, value in pairs:
+        if key in ("pde", "preset"):
+            raise UsageError(f"--set {key}: use --{key}")
         section, _, name = key.rpartition(".")
         target = data
         for part in filter(None, section.split(".")):
@@ -173,8 +178,9 @@ def resolve(
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
-        hint = nearest(where, _paths(Config)) if first["type"] == "extra_forbidden" else ""
-        raise UsageError(f"configuration, {where}: {first['msg']}{hint}") from error
+        if first["type"] == "extra_forbidden":
+            raise UsageError(f"no setting {where!r}{nearest(where, _paths(Config))}") from error
+        raise UsageError(f"configuration, {where}: {first['msg']}") from error
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -206,7 +212,7 @@ def _read(file: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the configuration {file}: {error}") from error
     try:
-        if file.suffix.lower() in (".yaml", ".yml"):
+        if file.suffix.lower() in (".yaml", ".yml", ".json"):  # a run's own configuration is JSON
             import yaml
 
             data = yaml.safe_load(text)

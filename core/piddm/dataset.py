@@ -160,9 +160,11 @@ def read(path: Path | str) -> Dataset:
 
 
 class _DeferringFile(io.FileIO):
-    """A file that keeps its first failure to itself: HDF5 crashes the process on a failed write.
+    """A file that keeps its first failure to itself until HDF5 is done with it.
 
-    Once the disk is full nothing more is written, and :attr:`error` says why.
+    HDF5 does not recover from a failed write: with its own driver a full disk crashes the process.
+    Here it never hears of one; once a write has failed nothing more is written, and :attr:`error`
+    says why.
     """
 
     error: OSError | None = None

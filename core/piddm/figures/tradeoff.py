@@ -81,7 +81,10 @@ def _label(axes: Axes, canvas: FigureCanvasAgg, points: Sequence[Point]) -> None
     renderer, frame = canvas.get_renderer(), axes.get_window_extent()
     unit = canvas.figure.dpi / 72  # pixels in a point
     to_axes = axes.transAxes.inverted()
-    places = [axes.transData.transform((p.energy_distance, p.pde_error)) for p in points]
+    places = [
+        (float(x), float(y))
+        for x, y in (axes.transData.transform((p.energy_distance, p.pde_error)) for p in points)
+    ]
     taken = [_square(x, y, 4 * unit) for x, y in places]
     joined = [place for p, place in zip(points, places, strict=True) if p.source == "teacher"]
     for (x0, y0), (x1, y1) in pairwise(joined):
@@ -100,7 +103,7 @@ def _label(axes: Axes, canvas: FigureCanvasAgg, points: Sequence[Point]) -> None
             left = x + dx * unit - share * size.width
             low = y + dy * unit - size.height / 2
             box = Bbox.from_bounds(left, low, size.width, size.height)
-            covered = sum(_overlap(box, other) for other in taken) + _outside(box, frame)
+            covered = sum(_overlap(box, other) for other in taken) + 3 * _outside(box, frame)
             found.append((covered, far, box))
             if covered == 0:
                 break
@@ -116,10 +119,10 @@ def _label(axes: Axes, canvas: FigureCanvasAgg, points: Sequence[Point]) -> None
 
 
 def _merged(
-    points: Sequence[Point], places: Sequence[Sequence[float]], near: float
-) -> list[tuple[Point, str, Sequence[float]]]:
+    points: Sequence[Point], places: Sequence[tuple[float, float]], near: float
+) -> list[tuple[Point, str, tuple[float, float]]]:
     """Return labels with their places; neighbours of one source that coincide share a label."""
-    out: list[tuple[Point, list[str], Sequence[float]]] = []
+    out: list[tuple[Point, list[str], tuple[float, float]]] = []
     for point, place in zip(points, places, strict=True):
         if out and out[-1][0].source == point.source and math.dist(out[-1][2], place) < near:
             out[-1][1].append(point.label)

@@ -62,10 +62,14 @@ class Param(sympy.Symbol):
     doc: str
 
     def __new__(cls, name: str, value: float, doc: str = "") -> Param:
-        """Create the symbol; the value belongs to this object, not to the name."""
+        """Create the symbol; params of one name and different values are different symbols."""
         symbol = sympy.Symbol.__xnew__(cls, name, real=True)  # pyright: ignore
         symbol.value, symbol.doc = float(value), doc
         return symbol
+
+    def _hashable_content(self) -> tuple[Any, ...]:
+        # sympy takes equal symbols for one, and would hand one author's value to another.
+        return (*super()._hashable_content(), self.value)
 
 
 @dataclass(frozen=True)
