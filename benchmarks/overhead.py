@@ -105,10 +105,10 @@ def main() -> None:
 
         def bare_step() -> None:
             index = torch.randint(len(pool.data), (batch,), generator=draw)
-            x = twin(pool.noise[index])
-            total = (x - pool.data[index]).square().mean()
-            if weight:
-                total = total + weight * physics(x[:few])
+            more = torch.randn((few, *shape), generator=draw)
+            x = twin(torch.cat([pool.noise[index], more]))
+            total = (x[:batch] - pool.data[index]).square().mean()
+            total = total + weight * physics(x[batch:])
             optimiser.zero_grad(set_to_none=True)
             total.backward()
             torch.nn.utils.clip_grad_norm_(twin.parameters(), 1.0)

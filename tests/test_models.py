@@ -122,7 +122,7 @@ def test_sampler_follows_the_exact_flow_of_gaussian_data(name, c):
 
 def test_student_starts_from_the_teacher_and_calls_the_network_once(darcy):
     grid, fields = darcy
-    config = resolve("darcy", "quick", overrides={"data.size": 16})
+    config = resolve("darcy", "quick", overrides={"data.size": 16, "packing.rank": 8})
     teacher = build_teacher(config, DARCY, grid)
     teacher.packing.fit(fields)
     student = build_student(config, teacher)
@@ -160,7 +160,7 @@ def test_network_wraps_along_periodic_axes_only():
     """Shifting by a whole fold along a periodic axis shifts the output; along a bounded one not."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = UNet(1, (16, 16), (False, True), widths=(8, 8))
+        network = UNet(1, (16, 16), (False, True), widths=(8, 8), fold=2)
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, std=0.2)
     x = white((1, 1, 16, 16), torch.device("cpu"), 0, "shift")
@@ -175,4 +175,4 @@ def test_network_wraps_along_periodic_axes_only():
 @pytest.mark.parametrize("size", [33, 6])
 def test_impossible_grid_is_named(size):
     with pytest.raises(UsageError, match=f"{size} nodes cannot be, choose a multiple of 8"):
-        UNet(1, (size, size), (True, True), widths=(8, 8, 8))
+        UNet(1, (size, size), (True, True), widths=(8, 8, 8), fold=2)

@@ -18,7 +18,7 @@ from piddm.training import Optimisation
 CPU = torch.device("cpu")
 SETTINGS = OptimiserConfig(steps=20, batch=4, learning_rate=1e-2, warmup=3)
 TINY = {
-    "data.size": 16, "data.train": 16, "data.held_out": 8, "network.widths": [8, 8],
+    "data.size": 16, "data.train": 16, "data.held_out": 8, "network.widths": [8, 8], "network.fold": 2, "packing.rank": 4,
     "teacher.steps": 6, "teacher.batch": 4, "pairs.count": 8, "pairs.steps": 2, "pairs.batch": 4,
     "pairs.refresh_every": 3, "pairs.refresh": 6, "student.steps": 8, "student.batch": 4,
     "student.physics_batch": 2, "evaluation.count": 8, "evaluation.distance_count": 2,

@@ -19,6 +19,12 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class PackingConfig(_Section):
+    """Normalisation: the number of principal components in the noise's colour, at most."""
+
+    rank: Annotated[int, Field(ge=0)] = 256
+
+
 class DataConfig(_Section):
     """Training data: ``train + held_out`` samples on a grid of ``size`` nodes a side."""
 
@@ -31,8 +37,9 @@ class NetworkConfig(_Section):
     """The backbone that teacher and student share."""
 
     name: str = "unet"
-    widths: tuple[Count, ...] = (32, 64, 96)
+    widths: tuple[Count, ...] = (64, 96, 128)
     depth: Count = 1
+    fold: Count = 4
     mixed: bool = True
 
 
@@ -71,12 +78,12 @@ class StudentConfig(OptimiserConfig):
     """The student: method, training, and the weight of physics in it.
 
     ``physics_weight`` is lambda_train of Eq. 8; 0 leaves pure distillation. ``physics_norm`` is how the
-    residual is measured (:mod:`piddm.physics`).
+    residual is measured (:mod:`piddm.physics`), on ``physics_batch`` fresh samples a step.
     """
 
     name: str = "one-step"
     physics_weight: Annotated[float, Field(ge=0)] = 1.0
-    physics_norm: Literal["distance", "strong", "whitened"] = "distance"
+    physics_norm: Literal["distance", "strong"] = "distance"
     physics_batch: Count = 8
 
 
@@ -94,6 +101,7 @@ class Config(_Section):
     preset: str = "default"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: DataConfig = DataConfig()
+    packing: PackingConfig = PackingConfig()
     network: NetworkConfig = NetworkConfig()
     teacher: TeacherConfig = TeacherConfig()
     pairs: PairsConfig = PairsConfig()
@@ -104,7 +112,7 @@ class Config(_Section):
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
         "data": {"size": 32, "train": 128, "held_out": 64},
-        "network": {"widths": [16, 32]},
+        "network": {"widths": [32, 48], "fold": 2},
         "teacher": {"steps": 120, "batch": 16},
         "pairs": {"count": 128, "steps": 5, "refresh_every": 60, "refresh": 32},
         "student": {"steps": 120, "batch": 16},

@@ -161,7 +161,7 @@ class Distillation:
             self.config.pairs,
             shape,
             self.pairs_path,
-            seed,
+            self.config.seed,
             self.marks["pairs"],
             self.device,
         )
@@ -272,17 +272,25 @@ class Distillation:
 
 
 def student_loss(config: Config, pool: PairPool, physics: PhysicsLoss) -> Loss:
-    r"""Return Eq. 8: :math:`\|d(\epsilon)-x_0\|^2 + \lambda\,\|R(d(\epsilon))\|^2` on random pairs."""
+    r"""Return Eq. 8: :math:`\|d(\epsilon)-x_0\|^2 + \lambda\,\|R(d(\epsilon))\|^2`.
+
+    The first term is over random pairs. The second needs no teacher, and is taken on fresh noise: on the
+    pairs' own noise the student satisfies the equation better than elsewhere.
+    """
     settings = config.student
+    fresh = settings.physics_batch if settings.physics_weight else 0
 
     def loss(module: nn.Module, step: int) -> dict[str, Tensor]:
         draw = generator(config.seed, "student", step)
         noise, data = pool.draw(settings.batch, draw)
+        if fresh:
+            more = torch.randn((fresh, *noise.shape[1:]), generator=draw).to(noise.device)
+            noise = torch.cat([noise, more])
         x = module(noise)
-        pair = (x - data).square().mean()
-        if settings.physics_weight == 0:
+        pair = (x[: len(data)] - data).square().mean()
+        if not fresh:
             return {"loss": pair, "pair": pair}
-        error = physics(x[: settings.physics_batch])
+        error = physics(x[len(data) :])
         return {"loss": pair + settings.physics_weight * error, "pair": pair, "physics": error}
 
     return loss

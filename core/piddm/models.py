@@ -32,7 +32,7 @@ def build_teacher(config: Config, pde: PDE, grid: Grid) -> FlowTeacher:
     Raises:
         UsageError: If a name is not known or the network cannot take the grid.
     """
-    packing = Packing(grid, pde.field_names)
+    packing = Packing(grid, pde.field_names, config.packing.rank)
     settings = config.network
     network = _choose("network", settings.name, NETWORKS)
     schedule = _choose("noise schedule", config.teacher.schedule, SCHEDULES)
@@ -46,6 +46,7 @@ def build_teacher(config: Config, pde: PDE, grid: Grid) -> FlowTeacher:
             packing.image_periodic,
             widths=settings.widths,
             depth=settings.depth,
+            fold=settings.fold,
             mixed=settings.mixed,
         )
     return teacher(backbone, packing, schedule)

@@ -93,11 +93,10 @@ class NewtonSolver:
         self, x: dict[str, Tensor], step: Tensor, error: Tensor
     ) -> tuple[dict[str, Tensor], Tensor]:
         length = torch.ones_like(error)
-        for _ in range(12):
+        while True:
             trial = self._moved(x, step * length[:, None])
             new = self._error(trial)[0]
             worse = ~(new < error)
-            # At round-off nothing improves any more: the full step is as good as any.
             if not bool(worse.any()) or float(length.min()) < 1e-3:
                 break
             length = torch.where(worse, length / 2, length)

@@ -8,7 +8,9 @@ state has a **colour** S, the square root of the data's covariance:
 U holds the leading principal components of the whole state, all fields and all nodes together, so
 that noise already has the linear part of what ties a solution to its input. What they leave is
 modelled as separable: along each axis the eigenvectors of the covariance, and each product mode
-scaled by the standard deviation it has in the data.
+scaled by the standard deviation it has in the data. Where a moderate number of components leaves more
+than a hundredth of the variance (a medium of two phases), there is no low-dimensional linear part to
+be had, and the model is separable altogether.
 
 Noise is S times white noise, and the output of networks is damped where the data are small
 (:meth:`Packing.shape`). A network's error then cannot put wiggles into a smooth field, which is what
@@ -28,6 +30,10 @@ from torch import Tensor, nn
 from piddm.errors import UsageError
 from piddm.grid import Grid
 from piddm.interfaces import Fields
+
+
+LEFT_OVER = 0.01
+"""Share of the variance that principal components may leave, else they are not used."""
 
 
 class Packing(nn.Module):
@@ -58,8 +64,8 @@ class Packing(nn.Module):
             raise UsageError(f"networks take grids of 2 or 3 axes, not {len(grid.shape)}")
         self.grid, self.names = grid, names
         folded = grid.shape[0] if len(grid.shape) == 3 else 1
-        self.channels, self.image = folded * len(names), grid.shape[-2:]
-        self.image_periodic = grid.periodic[-2:]
+        self.channels, self.image = folded * len(names), (grid.shape[-2], grid.shape[-1])
+        self.image_periodic = grid.periodic[-2], grid.periodic[-1]
         shape = (self.channels, *self.image)
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("scale", torch.ones(self.channels, 1, 1))
@@ -139,7 +145,8 @@ class Packing(nn.Module):
 def _principal(x: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """Return the leading principal components ``(rank, dimension)`` and their standard deviations.
 
-    Components beyond a quarter of the sample count are noise of the sample, and are left at zero.
+    Components beyond a quarter of the sample count are noise of the sample, and are left at zero;
+    so are all where they leave more than :data:`LEFT_OVER` of the variance.
     """
     used = min(rank, len(x) // 4, x.shape[1] // 4)
     components, strengths = x.new_zeros(rank, x.shape[1]), x.new_zeros(rank)
@@ -148,6 +155,8 @@ def _principal(x: Tensor, rank: int) -> tuple[Tensor, Tensor]:
         some = x[: 4 * max(rank, 1024)]
         values, vectors = torch.linalg.eigh(some @ some.mT)
         values, vectors = values.flip(0)[:used], vectors.flip(1)[:, :used]
+        if 1 - values.sum() / some.square().sum() > LEFT_OVER:
+            return components, strengths
         components[:used] = (vectors / values.clamp_min(1e-30).sqrt()).mT @ some
         strengths[:used] = (x @ components[:used].mT).square().mean(0).sqrt()
     return components, strengths

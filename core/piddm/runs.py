@@ -50,7 +50,7 @@ def fingerprints(config: Config, pde: PDE) -> dict[str, str]:
     """Return the fingerprint of each stage, each containing the one before it."""
     own: dict[str, Any] = {
         "simulate": [describe(pde), config.data, config.seed],
-        "train": [config.network, config.teacher],
+        "train": [config.packing, config.network, config.teacher],
         "pairs": [config.pairs.count, config.pairs.steps, config.pairs.refresh, config.pairs.batch],
         "distill": [config.pairs, config.student],
         "evaluate": [config.evaluation],

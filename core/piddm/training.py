@@ -152,8 +152,8 @@ class Optimisation:
     def _follow(self) -> None:
         """Move the average towards the weights; faster at first, when they are still poor."""
         keep = min(self.settings.ema, (1 + self.step) / (10 + self.step))
-        own = list(self._own().parameters())
-        torch._foreach_lerp_(list(self.average.parameters()), own, 1 - keep)
+        for mean, own in zip(self.average.parameters(), self._own().parameters(), strict=True):
+            mean.lerp_(own, 1 - keep)
 
 
 def _rate(step: int, settings: OptimiserConfig) -> float:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 from piddm.files import atomic_path
 
@@ -31,8 +38,8 @@ def readable_logarithm(axes: Axes, name: Literal["x", "y"]) -> None:
     """Label a logarithmic axis by powers of ten, or by plain numbers where it spans less."""
     axis = axes.xaxis if name == "x" else axes.yaxis
     low, high = axes.get_xlim() if name == "x" else axes.get_ylim()
-    if high < 12 * low:
-        axis.set_major_locator(MaxNLocator(4))
+    if math.floor(math.log10(high)) <= math.ceil(math.log10(low)):  # one power of ten, or none
+        axis.set_major_locator(MaxNLocator(4) if high < 4 * low else LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())

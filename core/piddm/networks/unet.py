@@ -18,7 +18,7 @@ class Convolution(nn.Module):
     def __init__(self, inputs: int, outputs: int, periodic: tuple[bool, bool]) -> None:
         super().__init__()
         self.wrap = tuple(d for d, p in zip((-2, -1), periodic, strict=True) if p)
-        padding = tuple(0 if p else 1 for p in periodic)
+        padding = (1 - periodic[0], 1 - periodic[1])
         self.convolution = nn.Conv2d(inputs, outputs, 3, padding=padding)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -78,9 +78,9 @@ class UNet(nn.Module):
         channels: int,
         image: tuple[int, int],
         periodic: tuple[bool, bool],
-        widths: Sequence[int] = (32, 64, 96),
+        widths: Sequence[int] = (64, 96, 128),
         depth: int = 1,
-        fold: int = 2,
+        fold: int = 4,
         mixed: bool = False,
     ) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sympy
 
@@ -89,8 +89,12 @@ class D(sympy.Function):
 
     nargs = (2, 3)
 
+    if TYPE_CHECKING:
+
+        def __new__(cls, expression: Any, axis: Coordinate, order: int = 1) -> Any: ...
+
     @classmethod
-    def eval(cls, expression: Any, axis: Any, order: Any = 1) -> Any:
+    def eval(cls, expression: Any, axis: Any, order: Any = 1) -> Any:  # pyright: ignore
         """Vanish on constants, stay as written otherwise."""
         if not isinstance(axis, Coordinate):
             raise UsageError(f"D(..., {axis}) needs a coordinate such as x as its second argument")

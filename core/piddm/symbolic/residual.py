@@ -38,7 +38,8 @@ class StencilResidual(Residual):
 
     def __init__(self, pde: PDE, grid: Grid, order: int = 2) -> None:
         self.grid, self.field_names = grid, pde.field_names
-        self.rows: dict[str, Rows] = {}
+        rows: dict[str, Rows] = {}
+        self.rows = rows
         self._shapes: dict[str, tuple[int, ...]] = {}
         whole = Builder(grid, order, pde.time_scheme)
         parted = Builder(grid, order, pde.time_scheme)
@@ -53,12 +54,12 @@ class StencilResidual(Residual):
                 terms[f"{name}\n{part}"] = parted.value(part, place)
             self._shapes[name] = tuple(s.length for s in place)
             nodes = np.indices(self._shapes[name]).reshape(len(place), -1).T
-            self.rows[name] = Rows(nodes + np.array([s.start for s in place]), reach)
+            rows[name] = Rows(nodes + np.array([s.start for s in place]), reach)
         self._program = whole.program(equations)
         self._terms = parted.program(terms)
         self._conditions: list[tuple[str, str, Program, Tensor]] = []
         for name, condition in pde.conditions.items():
-            self._add_condition(name, condition, order)
+            rows[name] = self._add_condition(name, condition, order)
 
     def _reach(self, expression: sympy.Expr, half: int | None, order: int, pde: PDE) -> dict:
         """Find which nodes of each field one row touches, by compiling the equation at one place."""
@@ -72,7 +73,7 @@ class StencilResidual(Residual):
             reach.setdefault(load.name, set()).update(itertools.product(*spans))
         return {name: sorted(offsets) for name, offsets in reach.items()}
 
-    def _add_condition(self, name: str, condition: Dirichlet, order: int) -> None:
+    def _add_condition(self, name: str, condition: Dirichlet, order: int) -> Rows:
         grid = self.grid
         bounded = [k for k, a in grid.axes.items() if not a.periodic and not a.time]
         on = condition.on or tuple(bounded)
@@ -89,10 +90,10 @@ class StencilResidual(Residual):
         builder = Builder(grid, order)
         everywhere = tuple(Span(0, n) for n in grid.shape)
         program = builder.program({name: builder.value(condition.field - value, everywhere)})
-        here = [(0,) * len(grid.shape)]
-        self.rows[name] = Rows(nodes, {condition.field.name: here}, boundary=True)
         flat = torch.from_numpy(np.ravel_multi_index(tuple(nodes.T), grid.shape))
         self._conditions.append((name, condition.field.name, program, flat))
+        here = [(0,) * len(grid.shape)]
+        return Rows(nodes, {condition.field.name: here}, boundary=True)
 
     def __call__(self, fields: Fields) -> dict[str, Tensor]:
         """Return ``{name: (batch, ...)}``; fields are ``(batch, *grid.shape)``, any float dtype."""
