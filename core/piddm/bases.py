@@ -43,6 +43,4 @@ def basis(axis: Axis) -> tuple[np.ndarray, np.ndarray]:
 
 def along(matrix: Tensor, values: Tensor, dim: int) -> Tensor:
     """Multiply by a matrix along one dimension: out[.., i, ..] = sum_j matrix[i, j] v[.., j, ..]."""
-    if dim in (-1, values.ndim - 1):
-        return values @ matrix.mT
-    return torch.movedim(torch.tensordot(matrix, values, dims=([1], [dim])), 0, dim)
+    return torch.movedim(torch.movedim(values, dim, -1) @ matrix.mT, -1, dim)

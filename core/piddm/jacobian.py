@@ -7,6 +7,9 @@ along their sum gives all their columns at once. Values come per sample, the pat
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -34,7 +37,7 @@ class Jacobian:
         self.nodes = int(np.prod(shape))
         self.row_nodes = np.concatenate([r.nodes for r in residual.rows.values()])
         offset = np.cumsum([0, *(len(r.nodes) for r in residual.rows.values())])
-        entries: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        entries: list[tuple[np.ndarray, ...]] = []
         self._seeds: list[tuple[str, np.ndarray]] = []
         for index, name in enumerate(self.fields):
             touching = [(o, r) for o, r in zip(offset, residual.rows.values(), strict=False)
@@ -43,9 +46,9 @@ class Jacobian:
             first = len(self._seeds)
             self._seeds += [(name, colour == c) for c in range(int(colour.max()) + 1)]
             for start, rows in touching:
-                for row, node in _box(rows, name, residual.grid.shape, residual.grid.periodic):
-                    entries.append((row + start, node + index * self.nodes,
-                                    first + colour.ravel()[node]))  # fmt: skip
+                for row, node in _touched(rows, name, residual.grid.shape, residual.grid.periodic):
+                    column = node + index * self.nodes
+                    entries.append((row + start, column, first + colour.ravel()[node]))
         self.row, self.column, probe = (np.concatenate(e) for e in zip(*entries, strict=True))
         self.rows = len(self.row_nodes)
         self._gather = torch.from_numpy(probe * self.rows + self.row)
@@ -70,7 +73,7 @@ class Jacobian:
         def rows(f: dict[str, Tensor]) -> Tensor:
             return self.residual_vector(f, scale)
 
-        value, change = torch.func.jvp(rows, (base,), (tangents,))
+        value, change = torch.func.jvp(rows, (base,), (tangents,))[:2]
         change = change.view(probes, batch, self.rows).permute(0, 2, 1).reshape(-1, batch)
         return value[:batch], change.index_select(0, self._gather.to(change.device))
 
@@ -92,7 +95,9 @@ def _colours(residual: Residual, field: str, rows: list[Rows]) -> np.ndarray:
     return dense.reshape(total.shape)
 
 
-def _box(rows: Rows, field: str, shape: tuple[int, ...], periodic: tuple[bool, ...]):
+def _touched(
+    rows: Rows, field: str, shape: tuple[int, ...], periodic: tuple[bool, ...]
+) -> Iterator[tuple[Any, Any]]:
     """Yield, for each offset of the rows' reach, the rows and the flat nodes they touch there."""
     index = np.arange(len(rows.nodes))
     for shift in rows.reach[field]:

@@ -53,7 +53,9 @@ def one_of(argument: str | Path | None, option: str | None, hint: str) -> str | 
 
 def equation(argument: str | None, option: str | None) -> str:
     """Return the name of the equation of a command."""
-    return str(one_of(argument, option, "the equation once, as --pde NAME; piddm list-pdes names them"))
+    return str(
+        one_of(argument, option, "the equation once, as --pde NAME; piddm list-pdes names them")
+    )
 
 
 def run_folder(argument: Path | None, pde: str | None) -> Path:
