@@ -18,7 +18,7 @@ from machine import describe
 
 from piddm import get_pde
 from piddm.config import resolve
-from piddm.distill import student_loss
+from piddm.engine import student_loss
 from piddm.models import build_student, build_teacher
 from piddm.pairs import PairPool
 from piddm.physics import NORMS, term_scale

@@ -11,7 +11,6 @@ import piddm
 from conftest import TINY
 from piddm import api
 from piddm.config import resolve
-from piddm.distill import Distillation
 from piddm.physics import mean_squares
 from piddm_pdes.burgers import BURGERS
 
@@ -83,11 +82,6 @@ def test_data_solve_their_own_equation():
     assert sum(made.floor.values()) < 1e-20
     residual = piddm.get_pde("darcy").bind(made.grid)
     assert float(sum(mean_squares(residual, made.fields, made.scale).values())) < 1e-8
-
-
-def test_a_function_and_a_module_of_one_name_live_together():
-    assert callable(piddm.distill)
-    assert Distillation.__module__ == "piddm.distill"
 
 
 def test_every_public_name_is_there():

@@ -4,8 +4,6 @@ import math
 
 import pytest
 import torch
-from piddm_pdes.burgers import BURGERS
-from piddm_pdes.darcy import DARCY
 
 from piddm import UsageError
 from piddm.config import resolve
@@ -18,6 +16,8 @@ from piddm.sampling import last, noises
 from piddm.schedules import SCHEDULES
 from piddm.simulate import simulate
 from piddm.teachers.flow import FlowTeacher
+from piddm_pdes.burgers import BURGERS
+from piddm_pdes.darcy import DARCY
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from piddm_pdes.burgers import BURGERS
-from piddm_pdes.darcy import DARCY
 from scipy.integrate import solve_ivp
 
 from piddm import PDE, Axis, Dirichlet, Grid, PiddmError, UsageError
@@ -16,6 +14,8 @@ from piddm.priors import GaussianField
 from piddm.projection import Projection
 from piddm.simulate import held_inputs, simulate
 from piddm.symbolic import D, Field, laplace, t, x, y
+from piddm_pdes.burgers import BURGERS
+from piddm_pdes.darcy import DARCY
 
 u = Field("u")
 SMOOTH = GaussianField(2.5, 7.0)

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from piddm_pdes.burgers import BURGERS
-from piddm_pdes.darcy import DARCY
 from scipy.fft import idctn
 
 from piddm import Axis, Grid
 from piddm.priors import GaussianField
+from piddm_pdes.burgers import BURGERS
+from piddm_pdes.darcy import DARCY
 
 SQUARE = Grid(x=Axis(0, 1, 128), y=Axis(0, 1, 128))
 TORUS = Grid(x=Axis(0, 1, 128, periodic=True), y=Axis(0, 1, 128, periodic=True))

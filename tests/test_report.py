@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from piddm import Axis, Grid, PiddmError, figures
 from piddm.config import resolve
-from piddm.distill import Distillation
+from piddm.engine import Distillation
 from piddm.figures.tradeoff import Point
 from piddm.interfaces import Residual, Rows
 from piddm.report import commands, write_report

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import sympy
 import torch
-from piddm_pdes.burgers import BURGERS
-from piddm_pdes.darcy import DARCY
 
 from piddm import PDE, Axis, Dirichlet, Grid, UsageError
 from piddm.priors import GaussianField
 from piddm.symbolic import D, Field, Param, Slice, div, dot, grad, laplace, t, x, y
 from piddm.symbolic.stencils import central, staggered
+from piddm_pdes.burgers import BURGERS
+from piddm_pdes.darcy import DARCY
 
 u = Field("u")
 a = Field("a")

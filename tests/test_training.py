@@ -5,15 +5,15 @@ import json
 
 import pytest
 import torch
-from piddm_pdes.darcy import DARCY
 
 from piddm import PiddmError
 from piddm.config import OptimiserConfig, PairsConfig, resolve
-from piddm.distill import Distillation
+from piddm.engine import Distillation
 from piddm.files import read_tensors
 from piddm.pairs import PairPool
 from piddm.randomness import generator, white
 from piddm.training import Optimisation
+from piddm_pdes.darcy import DARCY
 
 CPU = torch.device("cpu")
 SETTINGS = OptimiserConfig(steps=20, batch=4, learning_rate=1e-2, warmup=3)

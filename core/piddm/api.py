@@ -17,20 +17,17 @@ from piddm import dataset
 from piddm.cli.progress import follow
 from piddm.config import Config, resolve
 from piddm.dataset import Dataset
-from piddm.distill import CHUNK, Distillation
-from piddm.errors import PiddmError, UsageError
+from piddm.engine import Distillation, forget_parts, solve
+from piddm.errors import UsageError
 from piddm.interfaces import Fields, Residual
 from piddm.metrics import Scores
-from piddm.models import build_student, build_teacher, load_model
 from piddm.packing import Packing
 from piddm.pde import PDE
-from piddm.physics import NORMS, PhysicsLoss, mean_squares, term_scale
+from piddm.physics import NORMS, PhysicsLoss, mean_squares
 from piddm.plugins import get_pde
-from piddm.randomness import generator
 from piddm.report import write_report
 from piddm.runs import find_run
 from piddm.sampling import noises, refine
-from piddm.simulate import simulate
 from piddm.students.one_step import OneStepStudent
 from piddm.teachers.flow import FlowTeacher
 from piddm.training import Progress
@@ -129,16 +126,10 @@ class Run:
         """The trained teacher."""
         return self.distillation.teacher
 
-    @cached_property
+    @property
     def student(self) -> OneStepStudent:
         """The distilled student; it needs this folder alone, so a run can be copied elsewhere."""
-        job = self.distillation
-        path = self.path / "student.safetensors"
-        if not path.exists():
-            raise PiddmError(f"{self.path} has no student yet; run its piddm distill to the end")
-        student = build_student(self.config, build_teacher(self.config, self.pde, job.grid))
-        load_model(path, "student", student, job.marks["distill"])
-        return student.to(job.device).eval().requires_grad_(False)
+        return self.distillation.student
 
     @property
     def packing(self) -> Packing:
@@ -188,23 +179,14 @@ class Run:
 
     def evaluate(self, progress: bool = True) -> dict[str, Scores]:
         """Score again and write the report anew; if that fails, the old scores stay."""
-        target = self.path / "metrics.json"
-        aside = self.path / ".metrics.json.old"
-        if target.exists():
-            target.replace(aside)
-        try:
-            follow(self._evaluation(), quiet=not progress)
-            write_report(self.distillation)
-        finally:
-            if aside.exists() and not target.exists():
-                aside.replace(target)
-            aside.unlink(missing_ok=True)
+        follow(self._evaluation(), quiet=not progress)
+        write_report(self.distillation)
         return self.metrics
 
     def _evaluation(self) -> Iterator[Progress]:
         # Data are cheap to make again; a teacher that is gone is not, and shows as an error.
         yield from self.distillation.simulate()
-        yield from self.distillation.evaluate()
+        yield from self.distillation.evaluate(force=True)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -266,22 +248,11 @@ def make_dataset(
     if count < 1:
         raise UsageError("ask for at least 1 sample")
     grid = pde.grid if size is None else pde.grid.resized(size)
-    residual = pde.bind(grid)
-    parts: list[dict[str, Tensor]] = []
-    scale: dict[str, float] = {}
-    floor: dict[str, float] = {}
+    made: list[Dataset] = []
 
     def work() -> Iterator[Progress]:
-        for start in range(0, count, CHUNK):
-            batch = min(CHUNK, count - start)
-            (fields,) = simulate(pde, grid, batch, generator(seed, "data", start), chunk=batch)
-            if not scale:
-                scale.update(term_scale(residual, fields))
-            for name, value in mean_squares(residual, fields, scale).items():
-                floor[name] = floor.get(name, 0.0) + float(value) * batch / count
-            parts.append({k: v.float() for k, v in fields.items()})
-            yield Progress("simulate", start + batch, count, floor)
+        made.append((yield from solve(pde, grid, count, seed)))
 
     follow(work(), quiet=not progress)
-    fields = {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
-    return Dataset(pde.name, grid, fields, scale, floor, seed)
+    forget_parts(pde, grid, seed)
+    return made[0]

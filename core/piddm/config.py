@@ -77,8 +77,8 @@ class PairsConfig(_Section):
 class StudentConfig(OptimiserConfig):
     """The student: method, training, and the weight of physics in it.
 
-    ``physics_weight`` is lambda_train of Eq. 8; 0 leaves pure distillation. ``physics_norm`` is how the
-    residual is measured (:mod:`piddm.physics`), on ``physics_batch`` fresh samples a step.
+    ``physics_weight`` is lambda_train of Eq. 8; 0 leaves pure distillation. ``physics_norm`` is
+    how the residual is measured (:mod:`piddm.physics`), on ``physics_batch`` fresh samples a step.
     """
 
     name: str = "one-step"

@@ -31,7 +31,6 @@ from piddm.errors import UsageError
 from piddm.grid import Grid
 from piddm.interfaces import Fields
 
-
 LEFT_OVER = 0.01
 """Share of the variance that principal components may leave, else they are not used."""
 

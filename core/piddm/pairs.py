@@ -83,9 +83,9 @@ class PairPool:
         if path.exists():
             tensors, metadata = read_tensors(path, "pairs")
             data = tensors.get("data")
-            if metadata.get("fingerprint") == self.fingerprint and data is not None:
-                if data.shape == shape:
-                    return noise, data
+            ours = metadata.get("fingerprint") == self.fingerprint
+            if ours and data is not None and data.shape == shape:
+                return noise, data
         data = last(self.teacher.sample(noise.to(self.device), self.settings.steps)).cpu()
         if not bool(data.isfinite().all()):
             raise PiddmError(

@@ -22,7 +22,7 @@ from piddm.symbolic.text import equation_text
 from piddm.tables import floor_text, score_table
 
 if TYPE_CHECKING:
-    from piddm.distill import Distillation
+    from piddm.engine import Distillation
     from piddm.figures.tradeoff import Point
 
 History = list[dict[str, float | str]]

@@ -1,8 +1,8 @@
 """Where results live: run folders, what was made from what, and what can be reused.
 
-A **fingerprint** names everything that a stage's result depends on: the equation, the settings of the
-stage and of those before it, the seed. Data, teachers and pairs are kept in a cache under it, so that
-two runs that differ in the student alone share the rest.
+A **fingerprint** names everything that a stage's result depends on: the equation, the settings of
+the stage and of those before it, the seed. Data, teachers and pairs are kept in a cache under it,
+so that two runs that differ in the student alone share the rest.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ class Manifest(BaseModel):
     software: dict[str, str]
     fingerprints: dict[str, str]
     seconds: dict[str, float] = {}
-    complete: bool = False
 
 
 def home() -> Path:
@@ -59,9 +58,13 @@ def fingerprints(config: Config, pde: PDE) -> dict[str, str]:
     before = ""
     for stage, parts in own.items():
         plain = [p.model_dump(mode="json") if isinstance(p, BaseModel) else p for p in parts]
-        text = json.dumps([before, plain], sort_keys=True)
-        before = out[stage] = hashlib.sha256(text.encode()).hexdigest()[:16]
+        before = out[stage] = digest([before, plain])
     return out
+
+
+def digest(data: Any) -> str:
+    """Return a short hash of plain data."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def describe(pde: PDE) -> dict[str, Any]:
@@ -91,43 +94,45 @@ def software() -> dict[str, str]:
 
 
 def open_folder(config: Config, pde: PDE, out: Path | None, fresh: bool = False) -> Path:
-    """Return the folder of a run: the newest with this very config, else a new one.
+    """Return the folder of a run: the newest of this configuration and equation, else a new one.
 
     Raises:
-        PiddmError: If ``out`` holds a run of another configuration, or other files.
+        PiddmError: If ``out`` holds a run of another configuration or equation, or other files.
     """
+    marks = fingerprints(config, pde)
     if out is not None:
-        if (out / "config.json").exists():
-            if read_json(out / "config.json", Config) != config:
+        if (out / "manifest.json").exists():
+            theirs, manifest = find_run(out)
+            if theirs != config or manifest.fingerprints != marks:
+                what = "configuration" if theirs != config else f"version of {pde.name}"
                 raise PiddmError(
-                    f"{out} holds a run with another configuration; choose another --out, or remove it"
+                    f"{out} holds a run of another {what}; choose another --out, or remove it"
                 )
         elif out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise PiddmError(f"{out} exists and is not a run; choose another --out")
         folder = out
     else:
         root = home() / "runs" / config.pde
-        folder = None if fresh else _latest(root, config)
+        folder = None if fresh else _latest(root, config, marks)
         if folder is None:
             stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
             folder = root / f"{stamp}-{config.preset}-{secrets.token_hex(2)}"
     if not (folder / "manifest.json").exists():
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        manifest = Manifest(
-            created=created, software=software(), fingerprints=fingerprints(config, pde)
-        )
         write_json(folder / "config.json", config)
+        manifest = Manifest(created=created, software=software(), fingerprints=marks)
         write_json(folder / "manifest.json", manifest)
     return folder
 
 
-def _latest(root: Path, config: Config) -> Path | None:
-    for path in sorted(root.glob("*/config.json"), reverse=True):
+def _latest(root: Path, config: Config, marks: dict[str, str]) -> Path | None:
+    for path in sorted(root.glob("*/manifest.json"), reverse=True):
         try:
-            if read_json(path, Config) == config:
-                return path.parent
+            theirs, manifest = find_run(path.parent)
         except PiddmError:  # a foreign or older folder is not ours to touch
             continue
+        if theirs == config and manifest.fingerprints == marks:
+            return path.parent
     return None
 
 

@@ -1,14 +1,15 @@
 """The engine: simulate, train, make pairs, distil, evaluate. It knows no equation.
 
 Each stage is a generator that yields its :class:`~piddm.training.Progress`, so that a caller's
-progress bar or early stop is a plain ``for``. A stage whose result is there is skipped; one that was
-interrupted goes on from its last checkpoint.
+progress bar or early stop is a plain ``for``. A stage whose result is there is skipped; one that
+was interrupted goes on from its last checkpoint.
 """
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from torch import Tensor, nn
 from piddm import dataset
 from piddm.config import Config
 from piddm.dataset import Dataset
-from piddm.errors import UsageError
-from piddm.files import read_json, read_tensors, write_json, write_tensors
+from piddm.errors import PiddmError, UsageError
+from piddm.files import atomic_path, read_json, read_tensors, write_json, write_tensors
+from piddm.grid import Grid
 from piddm.interfaces import Residual
 from piddm.metrics import Metrics, Scores, Yardstick
 from piddm.models import build_student, build_teacher, load_model, save_model
@@ -28,7 +30,7 @@ from piddm.pairs import PairPool
 from piddm.pde import PDE
 from piddm.physics import NORMS, PhysicsLoss, mean_squares, term_scale
 from piddm.randomness import generator
-from piddm.runs import fingerprints, home, open_folder
+from piddm.runs import Manifest, describe, digest, fingerprints, home, open_folder
 from piddm.sampling import last, noises
 from piddm.simulate import simulate
 from piddm.students.one_step import OneStepStudent
@@ -78,43 +80,24 @@ class Distillation:
         return open_folder(self.config, self.pde, self._out, self._fresh)
 
     def run(self) -> Iterator[Progress]:
-        """Do all that is missing."""
-        yield from self.simulate()
-        yield from self.train()
-        yield from self.distill()
-        yield from self.evaluate()
+        """Do all that is missing, and note in the manifest how long each stage took."""
+        stages = (self.simulate, self.train, self.distill, self.evaluate)
+        for stage in stages:
+            start = time.perf_counter()
+            try:
+                yield from stage()
+            finally:
+                self._note(stage.__name__, time.perf_counter() - start)
 
     def simulate(self) -> Iterator[Progress]:
-        """Make the data set, a chunk at a time, each from a seed of its own."""
+        """Make the data set."""
         if self.data_path.exists():
             return
         settings = self.config.data
         total = settings.train + settings.held_out
-        parts: list[dict[str, Tensor]] = []
-        floor: dict[str, float] = {}
-        scale: dict[str, float] = {}
-        folder = self.data_path.with_suffix(".parts")
-        for start in range(0, total, CHUNK):
-            size = min(CHUNK, total - start)
-            path = folder / f"{start:07d}.safetensors"
-            if not path.exists():
-                draw = generator(self.config.seed, "data", start)
-                (fields,) = simulate(self.pde, self.grid, size, draw, chunk=size)
-                write_tensors(path, fields, {"piddm_kind": "fields"})
-            fields, _ = read_tensors(path, "fields")
-            if not scale:
-                scale = term_scale(self.residual, fields)
-            # The floor is that of the data in the precision they were solved in.
-            for name, value in mean_squares(self.residual, fields, scale).items():
-                floor[name] = floor.get(name, 0.0) + float(value) * size / total
-            parts.append({k: v.float() for k, v in fields.items()})
-            yield Progress("simulate", start + size, total, floor)
-        merged = {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
-        made = Dataset(self.pde.name, self.grid, merged, scale, floor, self.config.seed)
+        made = yield from solve(self.pde, self.grid, total, self.config.seed)
         dataset.write(made, self.data_path)
-        for path in folder.glob("*"):
-            path.unlink()
-        folder.rmdir()
+        forget_parts(self.pde, self.grid, self.config.seed)
 
     @cached_property
     def data(self) -> tuple[Dataset, Dataset]:
@@ -144,9 +127,11 @@ class Distillation:
 
     @cached_property
     def teacher(self) -> FlowTeacher:
-        """The trained teacher."""
+        """The trained teacher: the run's own copy, else the cache's."""
+        own = self.folder / "teacher.safetensors"
+        path = own if own.exists() else self.teacher_path
         teacher = build_teacher(self.config, self.pde, self.grid)
-        load_model(self.teacher_path, "teacher", teacher, self.marks["train"])
+        load_model(path, "teacher", teacher, self.marks["train"])
         return teacher.to(self.device).eval().requires_grad_(False)
 
     def distill(self) -> Iterator[Progress]:
@@ -155,6 +140,7 @@ class Distillation:
         if target.exists():
             return
         teacher, settings = self.teacher, self.config.student
+        self._keep_teacher()
         shape = (self.packing.channels, *self.packing.image)
         pool = PairPool(
             teacher,
@@ -180,9 +166,12 @@ class Distillation:
 
     @cached_property
     def student(self) -> OneStepStudent:
-        """The distilled student."""
-        student = build_student(self.config, self.teacher)
-        load_model(self.folder / "student.safetensors", "student", student, self.marks["distill"])
+        """The distilled student; it needs the run's folder alone, which can be copied elsewhere."""
+        path = self.folder / "student.safetensors"
+        if not path.exists():
+            raise PiddmError(f"{self.folder} has no student yet; run its piddm distill to the end")
+        student = build_student(self.config, build_teacher(self.config, self.pde, self.grid))
+        load_model(path, "student", student, self.marks["distill"])
         return student.to(self.device).eval().requires_grad_(False)
 
     @property
@@ -195,10 +184,14 @@ class Distillation:
         """Scale of each row: the largest term's root mean square over data."""
         return self.data[0].scale
 
-    def evaluate(self) -> Iterator[Progress]:
-        """Score truth, teacher and student; write ``metrics.json`` and ``samples.h5``."""
+    def evaluate(self, force: bool = False) -> Iterator[Progress]:
+        """Score truth, teacher and student; write ``metrics.json`` and ``samples.h5``.
+
+        Args:
+            force: Score again where scores are there already.
+        """
         target = self.folder / "metrics.json"
-        if target.exists():
+        if target.exists() and not force:
             return
         settings, pairs = self.config.evaluation, self.config.pairs
         train, held_out = self.data
@@ -234,12 +227,12 @@ class Distillation:
         yield Progress("evaluate", 3, stages, {})
         tradeoff = []
         for i, steps in enumerate(curve):
-            few = min(count, TRADEOFF_COUNT)
+            few, calls = min(count, TRADEOFF_COUNT), self.teacher.calls(steps)
             x, _ = self._timed(lambda noise, n=steps: last(self.teacher.sample(noise, n)), few)
             normalised, distance = yardstick.pair(x)
             tradeoff.append(
                 {
-                    "label": f"teacher, {self.teacher.calls(steps)} calls",
+                    "label": f"teacher, {calls} call{'s' if calls > 1 else ''}",
                     "steps": steps,
                     "pde_error_normalised": normalised,
                     "energy_distance": distance,
@@ -264,6 +257,20 @@ class Distillation:
         """Return the scores of truth, teacher and student from ``metrics.json``."""
         return read_json(self.folder / "metrics.json", Metrics).scores()
 
+    def _keep_teacher(self) -> None:
+        """Copy the teacher into the run's folder, which is then whole."""
+        for name in ("teacher.safetensors", "teacher.history.json"):
+            source = self.teacher_path.with_suffix(name.removeprefix("teacher"))
+            if source.exists() and not (self.folder / name).exists():
+                with atomic_path(self.folder / name) as part:
+                    shutil.copyfile(source, part)
+
+    def _note(self, stage: str, seconds: float) -> None:
+        path = self.folder / "manifest.json"
+        manifest = read_json(path, Manifest)
+        spent = {**manifest.seconds, stage: manifest.seconds.get(stage, 0.0) + seconds}
+        write_json(path, manifest.model_copy(update={"seconds": spent}))
+
     def _finish(self, stage: str, job: Optimisation, path: Path, mark: str) -> None:
         save_model(path, stage, job.average, {"fingerprint": mark})
         history = [{"stage": stage, "step": i + 1, **h} for i, h in enumerate(job.history)]
@@ -271,11 +278,49 @@ class Distillation:
         job.checkpoint.unlink(missing_ok=True)
 
 
+def solve(pde: PDE, grid: Grid, count: int, seed: int) -> Generator[Progress, None, Dataset]:
+    """Draw inputs and solve for the rest, a chunk at a time, each from a seed of its own.
+
+    Finished chunks are kept until :func:`forget_parts`, so that an interruption loses one at most.
+    """
+    residual, folder = pde.bind(grid), _parts(pde, grid, seed)
+    parts: list[dict[str, Tensor]] = []
+    scale: dict[str, float] = {}
+    floor: dict[str, float] = {}
+    for start in range(0, count, CHUNK):
+        size = min(CHUNK, count - start)
+        path = folder / f"{start}-{size}.safetensors"
+        if path.exists():
+            fields, _ = read_tensors(path, "fields")
+        else:
+            (fields,) = simulate(pde, grid, size, generator(seed, "data", start), chunk=size)
+            write_tensors(path, fields, {"piddm_kind": "fields"})
+        if not scale:
+            scale = term_scale(residual, fields)
+        # The floor is that of the data in the precision they were solved in.
+        for name, value in mean_squares(residual, fields, scale).items():
+            floor[name] = floor.get(name, 0.0) + float(value) * size / count
+        parts.append({k: v.float() for k, v in fields.items()})
+        yield Progress("simulate", start + size, count, floor)
+    merged = {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
+    return Dataset(pde.name, grid, merged, scale, floor, seed)
+
+
+def forget_parts(pde: PDE, grid: Grid, seed: int) -> None:
+    """Remove the chunks that :func:`solve` kept."""
+    shutil.rmtree(_parts(pde, grid, seed), ignore_errors=True)
+
+
+def _parts(pde: PDE, grid: Grid, seed: int) -> Path:
+    mark = digest([describe(pde), grid.to_dict(), seed])
+    return home() / "cache" / "parts" / f"{pde.name}-{mark}"
+
+
 def student_loss(config: Config, pool: PairPool, physics: PhysicsLoss) -> Loss:
     r"""Return Eq. 8: :math:`\|d(\epsilon)-x_0\|^2 + \lambda\,\|R(d(\epsilon))\|^2`.
 
-    The first term is over random pairs. The second needs no teacher, and is taken on fresh noise: on the
-    pairs' own noise the student satisfies the equation better than elsewhere.
+    The first term is over random pairs. The second needs no teacher, and is taken on fresh noise:
+    on the pairs' own noise the student satisfies the equation better than elsewhere.
     """
     settings = config.student
     fresh = settings.physics_batch if settings.physics_weight else 0
