@@ -3,9 +3,10 @@
     python benchmarks/default_runs.py [--preset default] [--pdes burgers darcy] [--seeds 0 1 2]
                                       [--set a.b=c ...] [--home DIR] [--json FILE]
 
-Every run starts from nothing (its own PIDDM_HOME), so that the time counts simulation, training, pairs,
-distillation and evaluation. The last columns are the goals: the student's errors over the teacher's,
-and how much further from the data it is than 1.5 times the teacher plus the truth's floor allows.
+Every run starts from nothing (its own PIDDM_HOME), so that the time counts simulation, training,
+pairs, distillation and evaluation. The last columns are the goals: the student's errors over the
+teacher's, and how much further from the data it is than 1.5 times the teacher plus the truth's
+floor allows.
 """
 
 import argparse
@@ -74,7 +75,8 @@ def main() -> None:
                 verdict = "within" if student[key] <= allowed else "BEYOND"
                 print(f"    {key:<16} {student[key]:.3e} {verdict} {allowed:.3e}", flush=True)
     if options.json:
-        options.json.write_text(json.dumps({"machine": describe(), "runs": results}, indent=1) + "\n")
+        report = {"machine": describe(), "runs": results}
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ class Ideal(torch.nn.Module):
         self.teacher, self.c = teacher, c
 
     def forward(self, x, t):
-        schedule, packing = self.teacher.schedule, self.teacher.packing
+        schedule = self.teacher.schedule
         a, s = (v(t)[:, None, None, None] for v in (schedule.alpha, schedule.sigma))
         size, c2 = (a**2 + s**2).sqrt(), self.c**2
         xt = x * size
@@ -106,9 +106,7 @@ def test_sampler_follows_the_exact_flow_of_gaussian_data(name, c):
     teacher.network = Ideal(teacher, c)
     packing.colour = lambda white: white
     noise = white((3, 1, 4, 4), torch.device("cpu"), 0, "exact")
-    errors = [
-        float((last(teacher.sample(noise, n)) - c * noise).abs().max()) for n in (20, 40)
-    ]
+    errors = [float((last(teacher.sample(noise, n)) - c * noise).abs().max()) for n in (20, 40)]
     if c == 1.0 and name == "trigonometric":
         assert errors[0] < 1e-5
     else:

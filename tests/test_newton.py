@@ -49,7 +49,7 @@ def test_marching_equals_all_at_once():
 
 
 def test_burgers_agrees_with_an_independent_integrator():
-    """Fourier pseudo-spectral in space and an adaptive Runge-Kutta in time; error of second order."""
+    """Fourier pseudo-spectral in space, adaptive Runge-Kutta in time; error of second order."""
     errors = []
     for n in (64, 128):
         grid = BURGERS.grid.resized(n)
@@ -72,7 +72,7 @@ def test_burgers_agrees_with_an_independent_integrator():
 
 
 def test_poisson_against_its_closed_form():
-    """-laplace(u) = 2 pi^2 sin(pi x) sin(pi y) has u = sin(pi x) sin(pi y); error of second order."""
+    """-laplace(u) = 2 pi^2 sin(pi x) sin(pi y) has u = sin(pi x) sin(pi y); second-order error."""
     source = Field("f")
     errors = []
     for n in (17, 33):
@@ -179,7 +179,7 @@ def test_divergence_is_named():
     grid = Grid(t=Axis(0, 1, 9, time=True), x=Axis(0, 1, 4, periodic=True))
     pde = PDE("p", "", grid, [u], {"growth": D(u, t) - u**2}, inputs={u.at(t=0): SMOOTH})
     held = held_inputs(pde, grid)
-    with pytest.raises(PiddmError, match="Newton stopped .* growth"):
+    with pytest.raises(PiddmError, match=r"Newton stopped .* growth"):
         NewtonSolver(pde.bind(), held).solve({"u": torch.full((1, 9, 4), 5.0).double()})
 
 
@@ -189,4 +189,5 @@ def test_time_dependent_coefficient_marches():
     pde = PDE("p", "", grid, [u], {"e": D(u, t) - 2 * t}, inputs={u.at(t=0): SMOOTH})
     fields = draw(pde, grid, 2)
     ts = torch.from_numpy(grid.axes["t"].coordinates())
-    torch.testing.assert_close(fields["u"] - fields["u"][:, :1], (ts**2)[None, :, None].expand(2, 9, 4))
+    growth = fields["u"] - fields["u"][:, :1]
+    torch.testing.assert_close(growth, (ts**2)[None, :, None].expand(2, 9, 4))

@@ -22,7 +22,7 @@ LINE = Grid(x=Axis(0, 1, 128, periodic=True))
     [
         (GaussianField(2.0, 3.0), SQUARE, 0.2919),  # Poisson's source
         (GaussianField(2.5, 7.0), LINE, 0.2737),  # Burgers' initial velocity
-        (GaussianField(2.5, 7.0, scale=math.sqrt(2)), TORUS, 0.2621),  # Navier-Stokes' initial vorticity
+        (GaussianField(2.5, 7.0, scale=math.sqrt(2)), TORUS, 0.2621),  # Navier-Stokes' vorticity
     ],
     ids=["poisson", "burgers", "navier-stokes"],
 )
@@ -55,11 +55,13 @@ def test_neumann_field_is_an_orthonormal_inverse_cosine_transform():
     k = np.arange(16)
     amplitude = 16 * 3.0 * (np.pi**2 * (k[:, None] ** 2 + k**2) + 9) ** -1.0
     amplitude[0, 0] = 0
-    np.testing.assert_allclose(got.numpy(), idctn(amplitude * noise.numpy(), norm="ortho"), atol=1e-12)
+    expected = idctn(amplitude * noise.numpy(), norm="ortho")
+    np.testing.assert_allclose(got.numpy(), expected, atol=1e-12)
 
 
 def test_two_phases():
-    field = DARCY.inputs[next(iter(DARCY.inputs))].sample(SQUARE, 50, torch.Generator().manual_seed(3))
+    draw = torch.Generator().manual_seed(3)
+    field = DARCY.inputs[next(iter(DARCY.inputs))].sample(SQUARE, 50, draw)
     assert set(field.unique().tolist()) == {3.0, 12.0}
     assert float((field == 12).double().mean()) == pytest.approx(0.5, abs=0.1)
 

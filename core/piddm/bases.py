@@ -42,5 +42,5 @@ def basis(axis: Axis) -> tuple[np.ndarray, np.ndarray]:
 
 
 def along(matrix: Tensor, values: Tensor, dim: int) -> Tensor:
-    """Multiply by a matrix along one dimension: out[.., i, ..] = sum_j matrix[i, j] v[.., j, ..]."""
+    """Apply a matrix along one dimension: out[.., i, ..] = sum_j matrix[i, j] values[.., j, ..]."""
     return torch.movedim(torch.movedim(values, dim, -1) @ matrix.mT, -1, dim)

@@ -1,7 +1,8 @@
 """Batched solves of block tridiagonal systems: the shape that a local equation gives on a grid.
 
-Unknowns are grouped into lines along the grid's first axis. Neighbouring lines couple, others do not,
-so that a direct solve is a sweep of small dense factorisations, each a batched call over all samples.
+Unknowns are grouped into lines along the grid's first axis. Neighbouring lines couple, others do
+not, so that a direct solve is a sweep of small dense factorisations, each a batched call over all
+samples.
 """
 
 from __future__ import annotations
@@ -105,7 +106,10 @@ class BlockLayout:
         return self.gather(torch.stack(x), self.column_slot)
 
     def solve_positive(self, values: Tensor, rhs: Tensor) -> Tensor:
-        """Solve A x = b for a symmetric positive definite A by block Cholesky; upper part unread."""
+        """Solve A x = b by block Cholesky for a symmetric positive definite A.
+
+        Only the diagonal and the lower blocks are read.
+        """
         diagonal, lower, _ = self.assemble(values)
         b = self.spread(rhs, self.row_slot)
         roots, couplings, y = [], [], []

@@ -19,7 +19,7 @@ class UsageError(PiddmError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint such as ``"; did you mean 'burgers'?"``, or the known names where none is near."""
+    """Return a hint such as ``"; did you mean 'burgers'?"``, or the known names if none is near."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:

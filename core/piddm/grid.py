@@ -56,7 +56,7 @@ class Axis:
 
 
 class Grid:
-    """Named axes in the order of a field tensor's dimensions; time, where there is any, comes first.
+    """Named axes in the order of a field tensor's dimensions; time, if there is any, comes first.
 
     >>> grid = Grid(t=Axis(0, 1, 64, time=True), x=Axis(0, 1, 64, periodic=True))
     >>> grid.shape

@@ -20,8 +20,8 @@ class Rows:
     """Where the rows of one equation or condition live, and what they touch.
 
     Args:
-        nodes: ``(rows, axes)`` integer node of each row (the lower one for a row between two nodes),
-            in the row-major order of the residual's tensor.
+        nodes: ``(rows, axes)`` integer node of each row (the lower one for a row between two
+            nodes), in the row-major order of the residual's tensor.
         reach: Field name to the offsets from the row's node, one integer per axis, that it touches.
         boundary: Whether this is a condition rather than an equation.
     """
@@ -55,7 +55,12 @@ class Teacher(nn.Module, ABC):
 
     @abstractmethod
     def denoise(self, xt: Tensor, t: Tensor) -> Tensor:
-        """Return the estimate of E[x0 | xt]; ``xt`` is ``(batch, channel, *image)``, ``t`` ``(batch,)``."""
+        """Return the estimate of E[x0 | xt].
+
+        Args:
+            xt: Noisy states, ``(batch, channel, *image)``.
+            t: Their times, ``(batch,)``.
+        """
 
     @abstractmethod
     def velocity(self, xt: Tensor, t: Tensor) -> Tensor:
@@ -79,7 +84,7 @@ class Student(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, noise: Tensor) -> Tensor:
-        """Map white noise ``(batch, channel, *image)`` to samples x0 of that shape; one network call."""
+        """Map white noise to samples x0, both ``(batch, channel, *image)``, in one network call."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ from piddm.projection import Projection
 
 
 class Scores(BaseModel):
-    """Metrics of one source of samples. A PDE error never stands alone: any constant may have a small one.
+    """Metrics of one source of samples.
+
+    A PDE error never stands alone: any constant may have a small one.
 
     Attributes:
         pde_error: Mean R squared in physical units, summed over equations and conditions.
@@ -146,8 +148,9 @@ class Yardstick:
 def energy_distance(a: Tensor, b: Tensor) -> float:
     r"""Return :math:`2E|A-B| - E|A-A'| - E|B-B'|` over the root of the dimension.
 
-    Never negative, and zero only for equal empirical laws (Szekely and Rizzo, Journal of Statistical
-    Planning and Inference 143, 2013). Two draws of one law show the finite-sample floor.
+    Never negative, and zero only for equal empirical laws (Szekely and Rizzo, Journal of
+    Statistical Planning and Inference 143, 2013). Two draws of one law show the finite-sample
+    floor.
     """
     a, b = a.flatten(1).double(), b.flatten(1).double()
     across = torch.cdist(a, b).mean()

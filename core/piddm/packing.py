@@ -1,22 +1,22 @@
 r"""Fields to network channels and back: normalisation, and noise that looks like the data.
 
-Each field is centred by its pointwise mean and divided by its standard deviation. On top of that the
-state has a **colour** S, the square root of the data's covariance:
+Each field is centred by its pointwise mean and divided by its standard deviation. On top of that
+the state has a **colour** S, the square root of the data's covariance:
 
 .. math:: S = U\,\mathrm{diag}(s)\,U^T + S_\perp (I - UU^T).
 
 U holds the leading principal components of the whole state, all fields and all nodes together, so
 that noise already has the linear part of what ties a solution to its input. What they leave is
 modelled as separable: along each axis the eigenvectors of the covariance, and each product mode
-scaled by the standard deviation it has in the data. Where a moderate number of components leaves more
-than a hundredth of the variance (a medium of two phases), there is no low-dimensional linear part to
-be had, and the model is separable altogether.
+scaled by the standard deviation it has in the data. Where a moderate number of components leaves
+more than a hundredth of the variance (a medium of two phases), there is no low-dimensional linear
+part to be had, and the model is separable altogether.
 
 Noise is S times white noise, and the output of networks is damped where the data are small
-(:meth:`Packing.shape`). A network's error then cannot put wiggles into a smooth field, which is what
-residuals with high derivatives punish most; and where the data do not vary at all (a wall), nothing
-does. For noise with a covariance operator see Kerrigan et al., Functional Flow Matching (arXiv
-2305.17209).
+(:meth:`Packing.shape`). A network's error then cannot put wiggles into a smooth field, which is
+what residuals with high derivatives punish most; and where the data do not vary at all (a wall),
+nothing does. For noise with a covariance operator see Kerrigan et al., Functional Flow Matching
+(arXiv 2305.17209).
 """
 
 from __future__ import annotations
@@ -93,9 +93,16 @@ class Packing(nn.Module):
         right = torch.einsum("bchw,bchv->cwv", x, x) / len(x)
         basis_0, basis_1 = torch.linalg.eigh(left)[1], torch.linalg.eigh(right)[1]
         modes = basis_0.mT @ x @ basis_1
-        for name, value in (("mean", mean), ("scale", scale), ("components", components),
-                            ("strengths", strengths), ("basis_0", basis_0),
-                            ("basis_1", basis_1), ("spectrum", modes.square().mean(0).sqrt())):  # fmt: skip
+        fitted = {
+            "mean": mean,
+            "scale": scale,
+            "components": components,
+            "strengths": strengths,
+            "spectrum": modes.square().mean(0).sqrt(),
+            "basis_0": basis_0,
+            "basis_1": basis_1,
+        }
+        for name, value in fitted.items():
             getattr(self, name).copy_(value)
         return self
 

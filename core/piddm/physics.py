@@ -1,7 +1,7 @@
 r"""How a residual becomes a loss: the physics term of Eq. 8, and the error that metrics report.
 
-* ``strong``: the sum over equations and conditions of the mean square of R/scale. The plain choice; it
-  is ruled by the finest wiggles of a field.
+* ``strong``: the sum over equations and conditions of the mean square of R/scale. The plain choice;
+  it is ruled by the finest wiggles of a field.
 * ``distance``: the squared distance to the nearest solution, per value of the normalised fields
   (:mod:`piddm.projection`). Its gradient is 2(x - P(x)), a regression to the nearest solution.
 """

@@ -1,4 +1,7 @@
-"""Laws of random inputs: what a plugin names in ``inputs``. Importing this does not import torch."""
+"""Laws of random inputs: what a plugin names in ``inputs``.
+
+Importing this module does not import torch, so that listing equations stays quick.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class Prior(ABC):
 
 @dataclass(frozen=True)
 class GaussianField(Prior):
-    r"""Gaussian random field with covariance :math:`\sigma^2(-\Delta+\tau^2 I)^{-\alpha}`, zero mean.
+    r"""Centred Gaussian random field with covariance :math:`\sigma^2(-\Delta+\tau^2 I)^{-\alpha}`.
 
     .. math:: g = \sum_{k\ne0} \sigma(\lambda_k+\tau^2)^{-\alpha/2}\,\xi_k\,\phi_k,
         \qquad \sigma=\tau^{(2\alpha-d)/2},

@@ -5,10 +5,10 @@ The nearest state to x with R = 0 is found by Gauss-Newton, in normalised fields
 
 .. math:: x_{k+1} = x - J_k^T (J_k J_k^T)^{-1} (R(x_k) + J_k (x - x_k)).
 
-One step from x moves by :math:`J^T(JJ^T)^{-1}R`, whose square :math:`R^T (JJ^T)^{-1} R` is the squared
-distance to first order. As a loss, with J held fixed, its gradient is 2(x - P(x)): a regression to the
-nearest solution, well conditioned whatever the equation, where the plain mean square of R is ruled by
-the finest wiggles.
+One step from x moves by :math:`J^T(JJ^T)^{-1}R`, whose square :math:`R^T (JJ^T)^{-1} R` is the
+squared distance to first order. As a loss, with J held fixed, its gradient is 2(x - P(x)): a
+regression to the nearest solution, well conditioned whatever the equation, where the plain mean
+square of R is ruled by the finest wiggles.
 """
 
 from __future__ import annotations
@@ -91,7 +91,10 @@ class Projection:
         return x
 
     def distance(self, fields: Fields) -> Tensor:
-        """Return the mean squared distance per value, normalised, ``(batch,)``; one step, float64."""
+        """Return the mean squared distance per value of the normalised fields, ``(batch,)``.
+
+        To first order, which is one Gauss-Newton step, and in float64.
+        """
         rows, values = self._linearise({k: v.detach().double() for k, v in fields.items()})
         columns = self.jacobian.nodes * len(self.jacobian.fields)
         return (rows * self._multipliers(values, rows)).sum(1) / columns

@@ -1,4 +1,4 @@
-r"""Noise schedules: :math:`x_t = \alpha(t)\,x_0 + \sigma(t)\,\epsilon`, t from 0 (data) to 1 (noise).
+r"""Noise schedules: :math:`x_t = \alpha(t) x_0 + \sigma(t) \epsilon`, t from 0 (data) to 1 (noise).
 
 A schedule is all that tells flow matching from VP, sub-VP or EDM diffusion.
 """
@@ -19,18 +19,18 @@ class Schedule(ABC):
 
     @abstractmethod
     def alpha(self, t: Tensor) -> Tensor:
-        """Signal level, decreasing, alpha(0) = 1."""
+        """Return the signal level, which decreases from 1 at t = 0."""
 
     @abstractmethod
     def sigma(self, t: Tensor) -> Tensor:
-        """Noise level, increasing, sigma(0) = 0."""
+        """Return the noise level, which increases from 0 at t = 0."""
 
     @abstractmethod
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Return d alpha/dt and d sigma/dt."""
 
     def draw(self, count: int, generator: Generator) -> Tensor:
-        """Draw training times, ``(count,)``: uniform and stratified, which lowers the loss's noise."""
+        """Draw uniform training times, ``(count,)``, stratified to lower the loss's noise."""
         jitter = torch.rand(count, generator=generator)
         order = torch.randperm(count, generator=generator)
         return ((torch.arange(count) + jitter) / count)[order]
@@ -59,7 +59,7 @@ class Linear(Schedule):
 
 
 class Trigonometric(Schedule):
-    """Variance-preserving arc: alpha = cos(pi t/2), sigma = sin(pi t/2) (the cosine VP schedule)."""
+    """Variance-preserving arc, the cosine VP schedule: alpha = cos(pi t/2), sigma = sin(pi t/2)."""
 
     name = "trigonometric"
 

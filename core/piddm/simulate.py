@@ -124,7 +124,7 @@ class _Marching:
 
 
 def _plain_symbols(expression: object) -> Iterator[object]:
-    """Yield the symbols that an expression depends on, without those it is only differentiated by."""
+    """Yield the symbols an expression depends on, without those it is only differentiated by."""
     if isinstance(expression, D):
         yield from _plain_symbols(expression.parts[0])
     elif getattr(expression, "args", ()):

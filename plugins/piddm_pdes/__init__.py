@@ -9,6 +9,4 @@ def piddm_register_pdes(register):
     register.lazy(
         "burgers", "1-D viscous Burgers on a periodic interval", "piddm_pdes.burgers:BURGERS"
     )
-    register.lazy(
-        "darcy", "2-D Darcy flow through a two-phase medium", "piddm_pdes.darcy:DARCY"
-    )
+    register.lazy("darcy", "2-D Darcy flow through a two-phase medium", "piddm_pdes.darcy:DARCY")

@@ -22,6 +22,7 @@ class Convolution(nn.Module):
         self.convolution = nn.Conv2d(inputs, outputs, 3, padding=padding)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return ``(batch, outputs, height, width)`` at the height and width of ``x``."""
         for dim in self.wrap:
             n = x.shape[dim]
             x = torch.cat([x.narrow(dim, n - 1, 1), x, x.narrow(dim, 0, 1)], dim=dim)
@@ -45,6 +46,7 @@ class Block(nn.Module):
         nn.init.zeros_(self.second.convolution.bias)  # pyright: ignore
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Return ``(batch, outputs, height, width)``, given ``(batch, embedding)`` noise levels."""
         scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
         h = self.first(functional.silu(self.norm_in(x)))
         h = self.norm_out(h) * (1 + scale) + shift
@@ -54,9 +56,9 @@ class Block(nn.Module):
 class UNet(nn.Module):
     """U-Net on ``(batch, channel, height, width)`` with the noise level as second argument.
 
-    The image is folded into channels at the entrance and unfolded at the exit, so that no convolution
-    runs at full resolution. Coordinates of axes that are not periodic are appended, since a field
-    knows its walls and its time.
+    The image is folded into channels at the entrance and unfolded at the exit, so that no
+    convolution runs at full resolution. Coordinates of axes that are not periodic are appended,
+    since a field knows its walls and its time.
 
     Args:
         channels: Channels in and out.

@@ -1,4 +1,7 @@
-"""Equations in sympy: the vocabulary a plugin writes with. The compiler beside it turns them to torch."""
+"""Equations in sympy: the vocabulary a plugin writes with.
+
+The compiler beside it turns them into torch operations.
+"""
 
 from piddm.symbolic.operators import (
     Coordinate,

@@ -1,10 +1,10 @@
-"""From a specification to a residual on a grid: sympy expressions become a list of torch operations.
+"""From a specification to a residual on a grid: sympy expressions become lists of torch operations.
 
 All symbolic work ends here, at build time. What runs is a :class:`~piddm.symbolic.program.Program`,
 each common subexpression once, which ``torch.compile`` takes whole.
 
-An expression is evaluated *at a place*: a range of nodes along each axis, or of the midpoints between
-them. Everything follows from two rules.
+An expression is evaluated *at a place*: a range of nodes along each axis, or of the midpoints
+between them. Everything follows from two rules.
 
 * ``D(E, x)`` at midpoints is the compact difference of E at the nodes; what has no x-derivative in
   it is evaluated at the nodes and averaged. At nodes, ``D(E, x)`` is the difference of E at the
@@ -99,7 +99,7 @@ class Builder:
         return self._apply(expression, place)
 
     def _average(self, expression: Any, place: Place, dim: int) -> int:
-        """Evaluate at the nodes and average to midpoints: nothing is differenced along this axis."""
+        """Evaluate at nodes and average to midpoints: nothing is differenced along this axis."""
         name, span = self.grid.names[dim], place[dim]
         nodes = _replace(place, dim, Span(span.start, span.stop))
         if not _depends(expression, name):
@@ -109,7 +109,7 @@ class Builder:
         return self._combine(expression, nodes, dim, *staggered(0, self.order))
 
     def _split(self, expression: Any, place: Place, axis: str) -> int:
-        """Treat what is differenced along an axis apart from what is not, so that it averages once."""
+        """Split off what is not differenced along an axis, so that it is averaged only once."""
         plain = [a for a in expression.args if not _differenced(a, axis)]
         if not plain:
             return self._apply(expression, place)

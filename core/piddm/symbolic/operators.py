@@ -85,13 +85,17 @@ class Slice:
 
 
 class D(sympy.Function):
-    r"""Unevaluated derivative :math:`\partial^m E / \partial x^m`, written ``D(E, x)`` or ``D(E, x, m)``."""
+    r"""Unevaluated derivative :math:`\partial^m E / \partial x^m`, written ``D(E, x, m)``.
+
+    The first derivative is ``D(E, x)`` for short.
+    """
 
     nargs = (2, 3)
 
     if TYPE_CHECKING:
 
-        def __new__(cls, expression: Any, axis: Coordinate, order: int = 1) -> Any: ...
+        def __new__(cls, expression: Any, axis: Coordinate, order: int = 1) -> Any:
+            """Create the derivative: the signature that sympy's own ``__new__`` does not tell."""
 
     @classmethod
     def eval(cls, expression: Any, axis: Any, order: Any = 1) -> Any:  # pyright: ignore

@@ -1,4 +1,4 @@
-"""What a compiled equation runs: a straight line of torch operations, each result kept by position."""
+"""What a compiled equation runs: a straight line of torch operations, results kept by position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The compiled residual of a specification on a grid: equations inside, conditions on the boundary."""
+"""A specification's compiled residual on a grid: equations inside, conditions on the boundary."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class StencilResidual(Residual):
     """Residual of finite differences, compiled from a :class:`~piddm.pde.PDE`.
 
-    An equation is defined where its stencil fits: everywhere along periodic axes, inside the rim along
-    the others. Conditions have rows of their own, ``(batch, nodes)``, a corner counted once.
+    An equation is defined where its stencil fits: everywhere along periodic axes, inside the rim
+    along the others. Conditions have rows of their own, ``(batch, nodes)``, a corner counted once.
 
     Args:
         pde: The specification.
@@ -62,7 +62,7 @@ class StencilResidual(Residual):
             rows[name] = self._add_condition(name, condition, order)
 
     def _reach(self, expression: sympy.Expr, half: int | None, order: int, pde: PDE) -> dict:
-        """Find which nodes of each field one row touches, by compiling the equation at one place."""
+        """Find which nodes of each field a row touches, by compiling the equation at one place."""
         probe = Builder(self.grid, order, pde.time_scheme)
         probe.value(
             expression, tuple(Span(0, 1, half=d == half) for d in range(len(self.grid.axes)))

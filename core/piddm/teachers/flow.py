@@ -13,6 +13,7 @@ and F learns what is not Gaussian. Its target through S is
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import torch
@@ -44,7 +45,7 @@ class FlowTeacher(Teacher):
         return a / size**2 * xt + s / size * f, s / size**2 * xt - a / size * f
 
     def forward(self, x0: Tensor, generator: Generator) -> Tensor:
-        """Return the training loss, so that wrappers of a module (data parallelism) see the call."""
+        """Return the training loss, so that wrappers of modules (data parallelism) see the call."""
         return self.loss(x0, generator)
 
     def denoise(self, xt: Tensor, t: Tensor) -> Tensor:
@@ -76,7 +77,7 @@ class FlowTeacher(Teacher):
         """Integrate by Heun's method, the last step by Euler's; yield the state after each step."""
         x = self.packing.colour(noise)
         times = self.schedule.times(steps).to(x)
-        for now, then in zip(times[:-1], times[1:], strict=True):
+        for now, then in itertools.pairwise(times):
             t = now.expand(x.shape[0])
             v = self.velocity(x, t)
             if then > 0:
