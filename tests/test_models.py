@@ -93,7 +93,8 @@ class Ideal(torch.nn.Module):
         xt = x * size
         data = a * c2 / (a**2 * c2 + s**2) * xt
         noise = s / (a**2 * c2 + s**2) * xt
-        return (s * data - a * noise) / size
+        offset = (s * data - a * noise) / size
+        return torch.cat([offset, torch.zeros_like(offset)], dim=1)
 
 
 @pytest.mark.parametrize("name", sorted(SCHEDULES))
@@ -116,6 +117,19 @@ def test_sampler_follows_the_exact_flow_of_gaussian_data(name, c):
     a, s = float(SCHEDULES[name].alpha(t)[0]), float(SCHEDULES[name].sigma(t)[0])
     expected = a * c**2 / (a**2 * c**2 + s**2) * noise
     torch.testing.assert_close(teacher.denoise(noise, t), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_gate_passes_the_input(darcy):
+    """With no offset and a gate of minus one everywhere, the student's input is taken away."""
+    grid, fields = darcy
+    packing = Packing(grid, DARCY.field_names).fit(fields)
+    packing.spectrum.fill_(1e4)  # the gain of an output is then 1
+    x = packing.pack(fields)
+
+    def network(x, t):
+        return torch.cat([torch.zeros_like(x), -torch.ones_like(x)], dim=1)
+
+    torch.testing.assert_close(packing.respond(network, x, torch.ones(1)), -x, atol=1e-3, rtol=1e-3)
 
 
 def test_student_starts_from_the_teacher_and_calls_the_network_once(darcy):

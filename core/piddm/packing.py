@@ -119,6 +119,15 @@ class Packing(nn.Module):
         strong, weak = (v * torch.rsqrt(1 + v.square()) for v in (self.strengths, self.spectrum))
         return self._filter(output, strong, weak)
 
+    def respond(self, network: nn.Module, x: Tensor, t: Tensor) -> Tensor:
+        r"""Return :math:`G o + (G g)\odot x` for a network's two answers (o, g): offset and gate.
+
+        The offset draws what is large and smooth. The gate lets or blocks the fine grain of x,
+        which the network would else have to copy node by node, to take noise off a flat phase.
+        """
+        offset, gate = network(x, t).chunk(2, dim=1)
+        return self.shape(offset) + self.shape(gate) * x
+
     def _filter(self, x: Tensor, strong: Tensor, weak: Tensor) -> Tensor:
         amplitude = x.flatten(1) @ self.components.mT
         rest = x - (amplitude @ self.components).view_as(x)

@@ -42,8 +42,7 @@ class Block(nn.Module):
         self.norm_out = nn.GroupNorm(_groups(outputs), outputs, affine=False)
         self.second = Convolution(outputs, outputs, periodic)
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-        nn.init.zeros_(self.second.convolution.weight)
-        nn.init.zeros_(self.second.convolution.bias)  # pyright: ignore
+        _silence(self.second)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """Return ``(batch, outputs, height, width)``, given ``(batch, embedding)`` noise levels."""
@@ -61,7 +60,7 @@ class UNet(nn.Module):
     since a field knows its walls and its time.
 
     Args:
-        channels: Channels in and out.
+        channels: Channels in; twice as many come out.
         image: Height and width; each a multiple of ``fold * 2 ** (len(widths) - 1)``.
         periodic: Whether each image axis is periodic.
         widths: Channels at each level, finest first.
@@ -124,14 +123,14 @@ class UNet(nn.Module):
             if level:
                 self.up.append(nn.Conv2d(width, 4 * widths[level - 1], 1))
                 width = widths[level - 1]
-        self.leave = nn.Sequential(
-            nn.GroupNorm(_groups(width), width), nn.SiLU(),
-            Convolution(width, fold**2 * channels, periodic),
-        )  # fmt: skip
+        last = Convolution(width, fold**2 * 2 * channels, periodic)
+        self.leave = nn.Sequential(nn.GroupNorm(_groups(width), width), nn.SiLU(), last)
+        # Nothing to begin with: the wrapped network is then the best linear one.
+        _silence(last)
         self.to(memory_format=torch.channels_last)  # pyright: ignore
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return a tensor of the shape of ``x``; ``t`` is ``(batch,)`` in [0, 1]."""
+        """Return ``(batch, 2 channel, height, width)``; ``t`` is ``(batch,)`` in [0, 1]."""
         coordinates = self.coordinates.expand(x.shape[0], -1, -1, -1)
         h = functional.pixel_unshuffle(torch.cat([x, coordinates], dim=1), self.fold)
         h = h.contiguous(memory_format=torch.channels_last)
@@ -155,6 +154,11 @@ class UNet(nn.Module):
                 else:
                     h, fresh = functional.pixel_shuffle(layer(h), 2), True
         return functional.pixel_shuffle(self.leave(h.float()), self.fold).contiguous()
+
+
+def _silence(layer: Convolution) -> None:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
 
 
 def _groups(width: int) -> int:

@@ -34,4 +34,4 @@ class OneStepStudent(Student):
     def forward(self, noise: Tensor) -> Tensor:
         """Return packed samples x0 of the shape of ``noise``."""
         x = self.packing.colour(noise)
-        return x + self.packing.shape(self.network(x, x.new_ones(x.shape[0])))
+        return x + self.packing.respond(self.network, x, x.new_ones(x.shape[0]))

@@ -41,7 +41,7 @@ class FlowTeacher(Teacher):
         """Return the estimates of x0 and of the noise."""
         a, s = (_image(v(t)) for v in (self.schedule.alpha, self.schedule.sigma))
         size = (a**2 + s**2).sqrt()
-        f = self.packing.shape(self.network(xt / size, t))
+        f = self.packing.respond(self.network, xt / size, t)
         return a / size**2 * xt + s / size * f, s / size**2 * xt - a / size * f
 
     def forward(self, x0: Tensor, generator: Generator) -> Tensor:
@@ -65,7 +65,7 @@ class FlowTeacher(Teacher):
         noise = self.packing.colour(noise)
         a, s = (_image(v(t)) for v in (self.schedule.alpha, self.schedule.sigma))
         size = (a**2 + s**2).sqrt()
-        f = self.packing.shape(self.network((a * x0 + s * noise) / size, t))
+        f = self.packing.respond(self.network, (a * x0 + s * noise) / size, t)
         return (f - (s * x0 - a * noise) / size).square().mean()
 
     def calls(self, steps: int) -> int:
