@@ -17,8 +17,9 @@ from piddm import dataset
 from piddm.cli.progress import follow
 from piddm.config import Config, resolve
 from piddm.dataset import Dataset
-from piddm.engine import Distillation, forget_parts, solve
+from piddm.engine import Distillation
 from piddm.errors import UsageError
+from piddm.generation import forget_parts, solve
 from piddm.interfaces import Fields, Residual
 from piddm.metrics import Scores
 from piddm.packing import Packing

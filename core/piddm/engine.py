@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -20,31 +20,21 @@ from piddm import dataset
 from piddm.config import Config
 from piddm.dataset import Dataset
 from piddm.errors import PiddmError, UsageError
-from piddm.files import atomic_path, read_json, read_tensors, write_json, write_tensors
-from piddm.grid import Grid
+from piddm.evaluation import evaluate
+from piddm.files import atomic_path, read_json, write_json
+from piddm.generation import forget_parts, solve
 from piddm.interfaces import Residual
-from piddm.metrics import Metrics, Scores, Yardstick
+from piddm.metrics import Metrics, Scores
 from piddm.models import build_student, build_teacher, load_model, save_model
 from piddm.packing import Packing
 from piddm.pairs import PairPool
 from piddm.pde import PDE
-from piddm.physics import NORMS, PhysicsLoss, mean_squares, term_scale
+from piddm.physics import NORMS, PhysicsLoss
 from piddm.randomness import generator
-from piddm.runs import Manifest, describe, digest, fingerprints, home, open_folder
-from piddm.sampling import last, noises
-from piddm.simulate import simulate
+from piddm.runs import Manifest, fingerprints, home, open_folder
 from piddm.students.one_step import OneStepStudent
 from piddm.teachers.flow import FlowTeacher
 from piddm.training import Loss, Optimisation, Progress
-
-CHUNK = 64
-"""Samples that are simulated, and kept, together."""
-
-CURVE = (1, 2, 4, 10, 20)
-"""Teacher steps at which PDE error is shown against distribution distance."""
-
-TRADEOFF_COUNT = 256
-"""Samples for each of those points."""
 
 
 class Distillation:
@@ -190,68 +180,8 @@ class Distillation:
         Args:
             force: Score again where scores are there already.
         """
-        target = self.folder / "metrics.json"
-        if target.exists() and not force:
-            return
-        settings, pairs = self.config.evaluation, self.config.pairs
-        train, held_out = self.data
-        packing, seed = self.packing, self.config.seed + 1
-        yardstick = Yardstick(
-            self.residual,
-            packing,
-            self.scale,
-            packing.pack(held_out.fields),
-            settings.distance_count,
-        )
-        count = min(settings.count, len(train))
-        curve = [n for n in CURVE if n != pairs.steps]
-        stages = 3 + len(curve)
-        yield Progress("evaluate", 0, stages, {})
-        second = {k: v[:count] for k, v in train.fields.items()}
-        scores = {"truth": yardstick.scores(packing.pack(second), self.config.seed)}
-        yield Progress("evaluate", 1, stages, {})
-        x, seconds = self._timed(lambda noise: last(self.teacher.sample(noise, pairs.steps)), count)
-        scores["teacher"] = yardstick.scores(x, seed, self.teacher.calls(pairs.steps), seconds)
-        yield Progress("evaluate", 2, stages, {})
-        x, seconds = self._timed(self.student, count)
-        scores["student"] = yardstick.scores(x, seed, 1, seconds)
-        made = Dataset(
-            self.pde.name,
-            self.grid,
-            packing.unpack(x),
-            self.scale,
-            scores["student"].pde_error_by_row,
-            seed,
-        )
-        dataset.write(made, self.folder / "samples.h5")
-        yield Progress("evaluate", 3, stages, {})
-        tradeoff = []
-        for i, steps in enumerate(curve):
-            few, calls = min(count, TRADEOFF_COUNT), self.teacher.calls(steps)
-            x, _ = self._timed(lambda noise, n=steps: last(self.teacher.sample(noise, n)), few)
-            normalised, distance = yardstick.pair(x)
-            tradeoff.append(
-                {
-                    "label": f"teacher, {calls} call{'s' if calls > 1 else ''}",
-                    "steps": steps,
-                    "pde_error_normalised": normalised,
-                    "energy_distance": distance,
-                }
-            )
-            yield Progress("evaluate", 4 + i, stages, {})
-        plain = {k: v.model_dump(mode="json") for k, v in scores.items()}
-        write_json(target, {**plain, "tradeoff": tradeoff})
-
-    def _timed(self, sampler: Callable[[Tensor], Tensor], count: int) -> tuple[Tensor, float]:
-        """Return samples from the evaluation's noise and the seconds that each took."""
-        shape = (self.packing.channels, *self.packing.image)
-        batches = noises(shape, count, self.config.seed + 1, self.device)
-        start = time.perf_counter()
-        with torch.no_grad():
-            x = torch.cat([sampler(noise) for noise in batches])
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        return x, (time.perf_counter() - start) / count
+        if force or not (self.folder / "metrics.json").exists():
+            yield from evaluate(self)
 
     def scores(self) -> dict[str, Scores]:
         """Return the scores of truth, teacher and student from ``metrics.json``."""
@@ -276,44 +206,6 @@ class Distillation:
         history = [{"stage": stage, "step": i + 1, **h} for i, h in enumerate(job.history)]
         write_json(path.with_suffix(".history.json"), history)
         job.checkpoint.unlink(missing_ok=True)
-
-
-def solve(pde: PDE, grid: Grid, count: int, seed: int) -> Generator[Progress, None, Dataset]:
-    """Draw inputs and solve for the rest, a chunk at a time, each from a seed of its own.
-
-    Finished chunks are kept until :func:`forget_parts`, so that an interruption loses one at most.
-    """
-    residual, folder = pde.bind(grid), _parts(pde, grid, seed)
-    parts: list[dict[str, Tensor]] = []
-    scale: dict[str, float] = {}
-    floor: dict[str, float] = {}
-    for start in range(0, count, CHUNK):
-        size = min(CHUNK, count - start)
-        path = folder / f"{start}-{size}.safetensors"
-        if path.exists():
-            fields, _ = read_tensors(path, "fields")
-        else:
-            (fields,) = simulate(pde, grid, size, generator(seed, "data", start), chunk=size)
-            write_tensors(path, fields, {"piddm_kind": "fields"})
-        if not scale:
-            scale = term_scale(residual, fields)
-        # The floor is that of the data in the precision they were solved in.
-        for name, value in mean_squares(residual, fields, scale).items():
-            floor[name] = floor.get(name, 0.0) + float(value) * size / count
-        parts.append({k: v.float() for k, v in fields.items()})
-        yield Progress("simulate", start + size, count, floor)
-    merged = {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
-    return Dataset(pde.name, grid, merged, scale, floor, seed)
-
-
-def forget_parts(pde: PDE, grid: Grid, seed: int) -> None:
-    """Remove the chunks that :func:`solve` kept."""
-    shutil.rmtree(_parts(pde, grid, seed), ignore_errors=True)
-
-
-def _parts(pde: PDE, grid: Grid, seed: int) -> Path:
-    mark = digest([describe(pde), grid.to_dict(), seed])
-    return home() / "cache" / "parts" / f"{pde.name}-{mark}"
 
 
 def student_loss(config: Config, pool: PairPool, physics: PhysicsLoss) -> Loss:
