@@ -46,7 +46,7 @@ class NetworkConfig(_Section):
 class OptimiserConfig(_Section):
     """AdamW with a warm-up, a cosine decay to zero, clipped gradients and averaged weights."""
 
-    steps: Count = 1200
+    steps: Count = 900
     batch: Count = 32
     learning_rate: Positive = 1e-3
     warmup: Annotated[int, Field(ge=0)] = 50
@@ -67,10 +67,10 @@ class PairsConfig(_Section):
     Every ``refresh_every`` student steps ``refresh`` of them, the oldest, give way to fresh ones.
     """
 
-    count: Count = 1024
-    steps: Count = 10
-    refresh_every: Count = 300
-    refresh: Annotated[int, Field(ge=0)] = 256
+    count: Count = 2560
+    steps: Count = 5
+    refresh_every: Count = 160
+    refresh: Annotated[int, Field(ge=0)] = 512
     batch: Count = 64
 
 
@@ -82,7 +82,8 @@ class StudentConfig(OptimiserConfig):
     """
 
     name: str = "one-step"
-    physics_weight: Annotated[float, Field(ge=0)] = 1.0
+    steps: Count = 800
+    physics_weight: Annotated[float, Field(ge=0)] = 10.0
     physics_norm: Literal["distance", "strong"] = "distance"
     physics_batch: Count = 8
 

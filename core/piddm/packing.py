@@ -120,20 +120,24 @@ class Packing(nn.Module):
         return self._filter(output, strong, weak)
 
     def respond(self, network: nn.Module, x: Tensor, t: Tensor) -> Tensor:
-        r"""Return :math:`G o + (G g)\odot x` for a network's two answers (o, g): offset and gate.
+        r"""Return :math:`G o + (G g)\odot(I-UU^T)x` for a network's answers o and g.
 
-        The offset draws what is large and smooth. The gate lets or blocks the fine grain of x,
-        which the network would else have to copy node by node, to take noise off a flat phase.
+        The offset o draws what is large and smooth. The gate g lets or blocks the fine grain of x,
+        what the principal components leave of it, which the network would else have to copy node by
+        node, to take noise off a flat phase for one.
         """
         offset, gate = network(x, t).chunk(2, dim=1)
-        return self.shape(offset) + self.shape(gate) * x
+        grain = x - self._leading(x, torch.ones_like(self.strengths))
+        return self.shape(offset) + self.shape(gate) * grain
+
+    def _leading(self, x: Tensor, gain: Tensor) -> Tensor:
+        """Return the principal components of x, each times its gain."""
+        return (((x.flatten(1) @ self.components.mT) * gain) @ self.components).view_as(x)
 
     def _filter(self, x: Tensor, strong: Tensor, weak: Tensor) -> Tensor:
-        amplitude = x.flatten(1) @ self.components.mT
-        rest = x - (amplitude @ self.components).view_as(x)
-        modes = self.basis_0.mT @ rest @ self.basis_1
+        modes = self.basis_0.mT @ (x - self._leading(x, torch.ones_like(strong))) @ self.basis_1
         rest = self.basis_0 @ (modes * weak) @ self.basis_1.mT
-        return ((amplitude * strong) @ self.components).view_as(x) + rest
+        return self._leading(x, strong) + rest
 
     def pack(self, fields: Fields) -> Tensor:
         """Return normalised channels, float32."""
