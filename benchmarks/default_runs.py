@@ -1,45 +1,83 @@
 """The main job, measured: time, memory and quality of whole runs, each in a process of its own.
 
     python benchmarks/default_runs.py [--preset default] [--pdes burgers darcy] [--seeds 0 1 2]
-                                      [--set a.b=c ...] [--home DIR] [--json FILE]
+        [--set a.b=c ...] [--jobs 1] [--home DIR] [--json FILE] [--markdown FILE]
 
-Every run starts from nothing (its own PIDDM_HOME), so that the time counts simulation, training,
-pairs, distillation and evaluation. The last columns are the goals: the student's errors over the
-teacher's, and how much further from the data it is than 1.5 times the teacher plus the truth's
-floor allows.
+Every run has a PIDDM_HOME of its own (below ``--home``, else a temporary one, so that it starts
+from nothing), and its time counts simulation, training, pairs, distillation and evaluation. With
+``--jobs`` above 1 runs go side by side with one thread each, and their times mean nothing.
+
+Below each run stand the goals: the student's errors over the teacher's, and whether its distances
+from the data are within 1.5 times the teacher's plus the truth's finite-sample floor.
 """
 
 import argparse
+import itertools
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from machine import describe
 
+SOURCES = ("truth", "teacher", "student")
+ERRORS = ("pde_error_normalised", "constraint_distance")
 DISTANCES = ("mmse", "smse", "energy_distance")
 
 
-def run(pde: str, seed: int, preset: str, changes: list[str], home: Path) -> dict:
-    command = [sys.executable, "-m", "piddm.cli", "distill", "--pde", pde, "--preset", preset,
-               "--seed", str(seed), "--json"]  # fmt: skip
-    for change in changes:
+def run(pde: str, seed: int, options: argparse.Namespace, home: Path) -> dict:
+    command = [sys.executable, "-m", "piddm", "distill", "--pde", pde, "--json"]
+    command += ["--preset", options.preset, "--seed", str(seed)]
+    for change in options.changes:
         command += ["--set", change]
-    start = time.perf_counter()
     environment = {**os.environ, "PIDDM_HOME": str(home)}
-    done = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL
-    )
+    if options.jobs > 1:
+        environment["OMP_NUM_THREADS"] = "1"
+    start = time.perf_counter()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}")
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-500:]}")
     seconds = time.perf_counter() - start
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    return {"pde": pde, "seed": seed, "seconds": seconds, "memory_gib": memory,
-            **json.loads(done.stdout)}  # fmt: skip
+    return {"pde": pde, "seed": seed, "seconds": seconds, **json.loads(done.stdout)}
+
+
+def judge(result: dict) -> None:
+    """Print a run's scores beside its goals."""
+    metrics = result["metrics"]
+    truth, teacher, student = (metrics[k] for k in SOURCES)
+    ratios = ", ".join(f"{k} {student[k] / teacher[k]:.3f}" for k in ERRORS)
+    print(f"{result['pde']} seed {result['seed']}: {result['seconds']:.0f} s; "
+          f"student / teacher: {ratios}")  # fmt: skip
+    for name in SOURCES:
+        values = "".join(f"  {k} {metrics[name][k]:.3e}" for k in (*ERRORS, *DISTANCES))
+        print(f"    {name:<8}{values}")
+    for key in DISTANCES:
+        allowed = 1.5 * teacher[key] + truth[key]
+        verdict = "within" if student[key] <= allowed else "BEYOND"
+        print(f"    {key:<16} {student[key]:.3e} {verdict} {allowed:.3e}", flush=True)
+
+
+def markdown(results: list[dict]) -> str:
+    """Return a table of means and standard deviations over seeds."""
+    titles = ["PDE error, normalised", "distance to solutions", "MMSE", "SMSE", "energy distance"]
+    lines = ["| equation | source | calls | " + " | ".join(titles) + " |", "|---" * 8 + "|"]
+    for pde in dict.fromkeys(r["pde"] for r in results):
+        runs = [r["metrics"] for r in results if r["pde"] == pde]
+        for source in SOURCES:
+            calls = runs[0][source]["nfe"] or ""
+            cells = []
+            for key in (*ERRORS, *DISTANCES):
+                values = [r[source][key] for r in runs]
+                spread = f" ± {statistics.stdev(values):.1e}" if len(values) > 1 else ""
+                cells.append(f"{statistics.mean(values):.2e}{spread}")
+            lines.append(f"| {pde} | {source} | {calls} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -48,35 +86,32 @@ def main() -> None:
     parser.add_argument("--pdes", nargs="+", default=["burgers", "darcy"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--set", dest="changes", action="append", default=[])
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--home", type=Path)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     print(describe(), flush=True)
     results = []
-    for pde in options.pdes:
-        for seed in options.seeds:
-            with tempfile.TemporaryDirectory() as folder:
-                home = options.home / f"{pde}-{seed}" if options.home else Path(folder)
-                result = run(pde, seed, options.preset, options.changes, home)
-            results.append(result)
-            metrics = result["metrics"]
-            truth, teacher, student = (metrics[k] for k in ("truth", "teacher", "student"))
-            error = student["pde_error_normalised"] / teacher["pde_error_normalised"]
-            distance = student["constraint_distance"] / teacher["constraint_distance"]
-            print(f"{pde} seed {seed}: {result['seconds']:.0f} s, "
-                  f"peak {result['memory_gib']:.1f} GiB; student / teacher: "
-                  f"PDE error {error:.3f}, distance {distance:.3f}", flush=True)  # fmt: skip
-            for name, values in (("truth", truth), ("teacher", teacher), ("student", student)):
-                print(f"    {name:<8}" + "".join(
-                    f" {k} {values[k]:.3e}" for k in
-                    ("pde_error_normalised", "constraint_distance", *DISTANCES)))  # fmt: skip
-            for key in DISTANCES:
-                allowed = 1.5 * teacher[key] + truth[key]
-                verdict = "within" if student[key] <= allowed else "BEYOND"
-                print(f"    {key:<16} {student[key]:.3e} {verdict} {allowed:.3e}", flush=True)
+
+    def one(task: tuple[int, str]) -> None:
+        seed, pde = task
+        with tempfile.TemporaryDirectory() as folder:
+            home = options.home / f"{pde}-{seed}" if options.home else Path(folder)
+            result = run(pde, seed, options, home)
+        results.append(result)
+        judge(result)
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(one, itertools.product(options.seeds, options.pdes)))
+    results.sort(key=lambda r: (options.pdes.index(r["pde"]), r["seed"]))
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    print(f"peak memory of a run {peak:.1f} GiB")
     if options.json:
-        report = {"machine": describe(), "runs": results}
+        report = {"machine": describe(), "peak_gib": peak, "runs": results}
         options.json.write_text(json.dumps(report, indent=1) + "\n")
+    if options.markdown:
+        options.markdown.write_text(markdown(results))
 
 
 if __name__ == "__main__":

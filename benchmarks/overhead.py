@@ -49,7 +49,7 @@ def startup() -> None:
         for _ in range(5):
             start = time.perf_counter()
             subprocess.run(
-                [sys.executable, "-m", "piddm.cli", *arguments], check=True, capture_output=True
+                [sys.executable, "-m", "piddm", *arguments], check=True, capture_output=True
             )
             spent.append(time.perf_counter() - start)
         print(f"piddm {arguments[0]:<10} {statistics.median(spent):.2f} s   (goal 0.5 s)")
