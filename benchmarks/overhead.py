@@ -19,6 +19,7 @@ from machine import describe
 from piddm import get_pde
 from piddm.config import resolve
 from piddm.engine import student_loss
+from piddm.marginals import marginal_energy
 from piddm.models import build_student, build_teacher
 from piddm.pairs import PairPool
 from piddm.physics import NORMS, term_scale
@@ -90,7 +91,8 @@ def main() -> None:
         pool.noise.normal_(generator=generator(0, "pool"))
         pool.data.normal_(generator=generator(0, "pool data"))
         physics = NORMS[config.student.physics_norm](residual, packing, scale)
-        loss = student_loss(config, pool, physics)
+        data = packing.pack({k: v.float() for k, v in fields.items()})
+        loss = student_loss(config, pool, physics, data)
         job = Optimisation(
             "student", student, config.student, Path(folder) / "c", "f", torch.device("cpu")
         )
@@ -109,6 +111,8 @@ def main() -> None:
             x = twin(torch.cat([pool.noise[index], more]))
             total = (x[:batch] - pool.data[index]).square().mean()
             total = total + weight * physics(x[batch:])
+            other = data[torch.randint(len(data), (len(x),), generator=draw)]
+            total = total + config.student.marginal_weight * marginal_energy(x, other)
             optimiser.zero_grad(set_to_none=True)
             total.backward()
             torch.nn.utils.clip_grad_norm_(twin.parameters(), 1.0)

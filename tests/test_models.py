@@ -8,6 +8,7 @@ import torch
 from piddm import UsageError
 from piddm.config import resolve
 from piddm.interfaces import Teacher
+from piddm.marginals import marginal_energy
 from piddm.models import build_student, build_teacher
 from piddm.networks.unet import UNet
 from piddm.packing import Packing
@@ -188,3 +189,16 @@ def test_network_wraps_along_periodic_axes_only():
 def test_impossible_grid_is_named(size):
     with pytest.raises(UsageError, match=f"{size} nodes cannot be, choose a multiple of 8"):
         UNet(1, (size, size), (True, True), widths=(8, 8, 8), fold=2)
+
+
+def test_marginal_energy_is_smallest_for_equal_laws():
+    """N(0, s^2) against N(0, 1) in closed form: 2 sqrt(2/pi) sqrt(1+s^2) - 2 s/sqrt(pi)."""
+    cpu = torch.device("cpu")
+    data = white((2000, 20), cpu, 0, "data")
+    got = []
+    for s in (0.5, 1.0, 1.5):
+        x = s * white((2000, 20), cpu, 0, "samples")
+        got.append(float(marginal_energy(x, data)))
+        expected = 2 * math.sqrt(2 / math.pi) * math.sqrt(1 + s**2) - 2 * s / math.sqrt(math.pi)
+        assert got[-1] == pytest.approx(expected, rel=0.01)
+    assert got[1] < min(got[0], got[2])

@@ -79,6 +79,7 @@ class StudentConfig(OptimiserConfig):
 
     ``physics_weight`` is lambda_train of Eq. 8; 0 leaves pure distillation. ``physics_norm`` is
     how the residual is measured (:mod:`piddm.physics`), on ``physics_batch`` fresh samples a step.
+    ``marginal_weight`` is the weight of :mod:`piddm.marginals`; Eq. 8 of the paper has none.
     """
 
     name: str = "one-step"
@@ -86,6 +87,7 @@ class StudentConfig(OptimiserConfig):
     physics_weight: Annotated[float, Field(ge=0)] = 10.0
     physics_norm: Literal["distance", "strong"] = "distance"
     physics_batch: Count = 8
+    marginal_weight: Annotated[float, Field(ge=0)] = 1.0
 
 
 class EvaluationConfig(_Section):

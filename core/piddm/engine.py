@@ -24,6 +24,7 @@ from piddm.evaluation import evaluate
 from piddm.files import atomic_path, read_json, write_json
 from piddm.generation import forget_parts, solve
 from piddm.interfaces import Residual
+from piddm.marginals import marginal_energy
 from piddm.metrics import Metrics, Scores
 from piddm.models import build_student, build_teacher, load_model, save_model
 from piddm.packing import Packing
@@ -143,7 +144,8 @@ class Distillation:
         )
         physics = NORMS[settings.physics_norm](self.residual, self.packing, self.scale)
 
-        loss = student_loss(self.config, pool, physics)
+        data = self.packing.pack(self.data[0].fields)
+        loss = student_loss(self.config, pool, physics, data)
         student = build_student(self.config, teacher).requires_grad_(True)
         work = self.folder / "student.checkpoint"
         job = Optimisation("student", student, settings, work, self.marks["distill"], self.device)
@@ -208,27 +210,41 @@ class Distillation:
         job.checkpoint.unlink(missing_ok=True)
 
 
-def student_loss(config: Config, pool: PairPool, physics: PhysicsLoss) -> Loss:
-    r"""Return Eq. 8: :math:`\|d(\epsilon)-x_0\|^2 + \lambda\,\|R(d(\epsilon))\|^2`.
+def student_loss(config: Config, pool: PairPool, physics: PhysicsLoss, data: Tensor) -> Loss:
+    r"""Return Eq. 8 and a marginal term.
+
+    .. math:: \|d(\xi)-x_0\|^2 + \lambda\,\|R(d(\xi))\|^2 + \mu\,E(d(\xi), \text{data}).
 
     The first term is over random pairs. The second needs no teacher, and is taken on fresh noise:
-    on the pairs' own noise the student satisfies the equation better than elsewhere.
+    on the pairs' own noise the student satisfies the equation better than elsewhere. The third
+    compares the samples' values at each node with the data's (:mod:`piddm.marginals`).
+
+    Args:
+        config: The configuration.
+        pool: Pairs.
+        physics: The residual's loss.
+        data: Packed training data.
     """
     settings = config.student
     fresh = settings.physics_batch if settings.physics_weight else 0
 
     def loss(module: nn.Module, step: int) -> dict[str, Tensor]:
         draw = generator(config.seed, "student", step)
-        noise, data = pool.draw(settings.batch, draw)
+        noise, target = pool.draw(settings.batch, draw)
         if fresh:
             more = torch.randn((fresh, *noise.shape[1:]), generator=draw).to(noise.device)
             noise = torch.cat([noise, more])
         x = module(noise)
-        pair = (x[: len(data)] - data).square().mean()
-        if not fresh:
-            return {"loss": pair, "pair": pair}
-        error = physics(x[len(data) :])
-        return {"loss": pair + settings.physics_weight * error, "pair": pair, "physics": error}
+        parts = {"pair": (x[: len(target)] - target).square().mean()}
+        total = parts["pair"]
+        if fresh:
+            parts["physics"] = physics(x[len(target) :])
+            total = total + settings.physics_weight * parts["physics"]
+        if settings.marginal_weight:
+            index = torch.randint(len(data), (len(x),), generator=draw)
+            parts["marginal"] = marginal_energy(x, data[index].to(x.device))
+            total = total + settings.marginal_weight * parts["marginal"]
+        return {"loss": total, **parts}
 
     return loss
 
