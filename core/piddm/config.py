@@ -46,7 +46,7 @@ class NetworkConfig(_Section):
 class OptimiserConfig(_Section):
     """AdamW with a warm-up, a cosine decay to zero, clipped gradients and averaged weights."""
 
-    steps: Count = 900
+    steps: Count = 800
     batch: Count = 32
     learning_rate: Positive = 1e-3
     warmup: Annotated[int, Field(ge=0)] = 50
@@ -83,11 +83,11 @@ class StudentConfig(OptimiserConfig):
     """
 
     name: str = "one-step"
-    steps: Count = 800
+    steps: Count = 700
     physics_weight: Annotated[float, Field(ge=0)] = 10.0
     physics_norm: Literal["distance", "strong"] = "distance"
     physics_batch: Count = 8
-    marginal_weight: Annotated[float, Field(ge=0)] = 1.0
+    marginal_weight: Annotated[float, Field(ge=0)] = 4.0
 
 
 class EvaluationConfig(_Section):
