@@ -105,7 +105,7 @@ def test_equality_is_of_axes_and_their_order():
 
 def test_a_grid_survives_json():
     grid = Grid(t=TIME, x=RING, y=LINE)
-    again = Grid.from_dict(json.loads(json.dumps(grid.to_dict())))
+    again = Grid(**{k: Axis(**a) for k, a in json.loads(json.dumps(grid.to_dict())).items()})
     assert again == grid
     assert again.names == grid.names
     assert again.axes["x"].periodic

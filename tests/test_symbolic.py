@@ -159,6 +159,14 @@ def test_parameters_per_sample():
     assert not torch.allclose(rows[1], plain[1])
 
 
+def test_a_function_of_a_parameter():
+    grid = Grid(x=Axis(0, 1, 8, periodic=True))
+    nu = Param("nu", 0.5)
+    pde = PDE("p", "", grid, [u], {"e": sympy.exp(nu) * u}, inputs=ANY, params=[nu])
+    fields = noise(grid, "u")
+    torch.testing.assert_close(pde.bind()(fields)["e"], np.exp(0.5) * fields["u"])
+
+
 def test_params_of_one_name_keep_their_values():
     grid = Grid(x=Axis(0, 1, 8, periodic=True))
     fields = noise(grid, "u")

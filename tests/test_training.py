@@ -89,9 +89,21 @@ def test_divergence_is_named_and_keeps_the_checkpoint(tmp_path):
             if progress.done == 3:
                 job.save()
 
-    with pytest.raises(PiddmError, match=r"loss is nan at step 6; lower teacher\.learning_rate"):
+    with pytest.raises(PiddmError, match=r"loss is nan at step 6 .* lower teacher\.learning_rate"):
         run()
     assert fresh(tmp_path / "c").step == 3
+
+
+def test_a_gradient_that_is_not_a_number_is_not_stepped_on(tmp_path):
+    job = fresh(tmp_path / "c")
+
+    def loss(module, step):
+        value = quadratic(0)(module, step)["loss"]
+        return {"loss": value + (0 * module.weight.sum()).sqrt() if step == 2 else value}
+
+    with pytest.raises(PiddmError, match="its gradient nan"):
+        list(job.run(loss))
+    assert bool(job.module.weight.isfinite().all())
 
 
 def test_a_checkpoint_that_does_not_fit_is_named(tmp_path):
@@ -102,6 +114,15 @@ def test_a_checkpoint_that_does_not_fit_is_named(tmp_path):
     module = torch.nn.Linear(4, 4, bias=False)
     with pytest.raises(PiddmError, match="does not fit this run; remove it"):
         Optimisation("teacher", module, SETTINGS, tmp_path / "c", "f", CPU)
+
+
+def test_leftovers_of_a_kill_are_in_nobody_s_way(tmp_path):
+    (tmp_path / ".ab12cd34.000001.safetensors").write_bytes(b"half a file")
+    one = pool(tmp_path, Doubling())
+    for refreshes in range(6):
+        list(one.advance(refreshes))
+    assert {int(p.stem) for p in tmp_path.glob("[0-9]*")} >= {0, 1}, "the first pool stays"
+    assert torch.equal(one.data, 2 * one.noise)
 
 
 class Doubling:
@@ -184,6 +205,8 @@ def test_a_second_run_does_nothing_and_a_variant_shares_the_teacher(tmp_path, mo
     assert list(distillation(tmp_path, monkeypatch, "home").run()) == []
     pure = distillation(tmp_path, monkeypatch, "home", **{"student.physics_weight": 0})
     stages = {e.stage for e in pure.run()}
+    made = sorted(p.name for p in pure.pairs_path.glob("[0-9]*"))
+    assert made[:2] == ["000000.safetensors", "000001.safetensors"]
     assert stages == {"pairs", "student", "evaluate"}
     history = json.loads((pure.folder / "student.history.json").read_text())
     assert "physics" not in history[0]
@@ -199,3 +222,11 @@ def test_scores_of_the_truth_are_a_floor(tmp_path, monkeypatch):
     assert scores["teacher"].nfe == 3
     for value in dataclasses.asdict(run.data[0])["floor"].values():
         assert value < 1e-20
+
+
+@pytest.mark.gpu
+def test_a_whole_run_on_a_gpu(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIDDM_HOME", str(tmp_path))
+    run = Distillation(resolve("darcy", "quick", overrides=TINY), DARCY, "cuda")
+    list(run.run())
+    assert run.scores()["truth"].pde_error_normalised < 1e-6

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from piddm import dataset
-from piddm.cli.progress import follow
 from piddm.config import Config, resolve
 from piddm.dataset import Dataset
 from piddm.engine import Distillation
@@ -26,6 +25,7 @@ from piddm.packing import Packing
 from piddm.pde import PDE
 from piddm.physics import NORMS, PhysicsLoss, mean_squares
 from piddm.plugins import get_pde
+from piddm.progress import follow
 from piddm.report import write_report
 from piddm.runs import find_run
 from piddm.sampling import noises, refine
@@ -234,6 +234,7 @@ def make_dataset(
     *,
     size: int | None = None,
     seed: int = 0,
+    path: Path | None = None,
     progress: bool = True,
 ) -> Dataset:
     """Draw inputs and solve the equation's own discrete residual for the rest.
@@ -243,6 +244,7 @@ def make_dataset(
         count: How many solutions.
         size: Nodes along every axis; the equation's own resolution where none is given.
         seed: Seed of the inputs.
+        path: HDF5 file to write; solutions then survive an interruption until it is written.
         progress: Whether to show progress, on standard error.
     """
     pde = get_pde(pde) if isinstance(pde, str) else pde
@@ -252,8 +254,10 @@ def make_dataset(
     made: list[Dataset] = []
 
     def work() -> Iterator[Progress]:
-        made.append((yield from solve(pde, grid, count, seed)))
+        made.append((yield from solve(pde, grid, count, seed, keep=path is not None)))
 
     follow(work(), quiet=not progress)
-    forget_parts(pde, grid, seed)
+    if path is not None:
+        dataset.write(made[0], path)
+        forget_parts(pde, grid, count, seed)
     return made[0]

@@ -16,7 +16,7 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class PackingConfig(_Section):
@@ -34,20 +34,24 @@ class DataConfig(_Section):
 
 
 class NetworkConfig(_Section):
-    """The backbone that teacher and student share."""
+    """The backbone that teacher and student share.
+
+    ``mixed`` runs its convolutions in bfloat16; None does where the processor has it natively,
+    since emulated it is slower than float32.
+    """
 
     name: str = "unet"
-    widths: tuple[Count, ...] = (64, 96, 128)
+    widths: Annotated[tuple[Count, ...], Field(min_length=1)] = (64, 96, 128)
     depth: Count = 1
     fold: Count = 4
-    mixed: bool = True
+    mixed: bool | None = None
 
 
 class OptimiserConfig(_Section):
     """AdamW with a warm-up, a cosine decay to zero, clipped gradients and averaged weights."""
 
     steps: Count = 800
-    batch: Count = 32
+    batch: Annotated[int, Field(ge=2)] = 32
     learning_rate: Positive = 1e-3
     warmup: Annotated[int, Field(ge=0)] = 50
     clip: Positive = 1.0
@@ -77,7 +81,7 @@ class PairsConfig(_Section):
 class StudentConfig(OptimiserConfig):
     """The student: method, training, and the weight of physics in it.
 
-    ``physics_weight`` is lambda_train of Eq. 8; 0 leaves pure distillation. ``physics_norm`` is
+    ``physics_weight`` is lambda_train of Eq. 8; 0 leaves physics out. ``physics_norm`` is
     how the residual is measured (:mod:`piddm.physics`), on ``physics_batch`` fresh samples a step.
     ``marginal_weight`` is the weight of :mod:`piddm.marginals`; Eq. 8 of the paper has none.
     """

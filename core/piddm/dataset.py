@@ -44,8 +44,9 @@ class Dataset:
         grid: The grid.
         fields: Field name to float32 ``(n, *axes)``; parameters that differ between trajectories
             stand beside the fields, as a residual takes them, with shape ``(n,)``.
-        scale: Row name to the root mean square of the row's largest term, over these data.
-        floor: Row name to the residual these data have left: the solver's round-off.
+        scale: Row name to the root mean square of the row's largest term, over solved data.
+        floor: Row name to the mean-square residual, over scale, that these fields had when they
+            were made: a solver's round-off, or a generator's error.
         seed: Seed from which the inputs were drawn.
 
     Raises:

@@ -72,13 +72,12 @@ class Distillation:
 
     def run(self) -> Iterator[Progress]:
         """Do all that is missing, and note in the manifest how long each stage took."""
-        stages = (self.simulate, self.train, self.distill, self.evaluate)
-        for stage in stages:
+        if (self.folder / "metrics.json").exists():
+            return
+        for stage in (self.simulate, self.train, self.distill, self.evaluate):
             start = time.perf_counter()
-            try:
-                yield from stage()
-            finally:
-                self._note(stage.__name__, time.perf_counter() - start)
+            yield from stage()
+            self._note(stage.__name__, time.perf_counter() - start)
 
     def simulate(self) -> Iterator[Progress]:
         """Make the data set."""
@@ -88,7 +87,7 @@ class Distillation:
         total = settings.train + settings.held_out
         made = yield from solve(self.pde, self.grid, total, self.config.seed)
         dataset.write(made, self.data_path)
-        forget_parts(self.pde, self.grid, self.config.seed)
+        forget_parts(self.pde, self.grid, total, self.config.seed)
 
     @cached_property
     def data(self) -> tuple[Dataset, Dataset]:
@@ -204,9 +203,10 @@ class Distillation:
         write_json(path, manifest.model_copy(update={"seconds": spent}))
 
     def _finish(self, stage: str, job: Optimisation, path: Path, mark: str) -> None:
-        save_model(path, stage, job.average, {"fingerprint": mark})
+        # The model comes last: where it is, the stage is done.
         history = [{"stage": stage, "step": i + 1, **h} for i, h in enumerate(job.history)]
         write_json(path.with_suffix(".history.json"), history)
+        save_model(path, stage, job.average, {"fingerprint": mark})
         job.checkpoint.unlink(missing_ok=True)
 
 
@@ -226,18 +226,15 @@ def student_loss(config: Config, pool: PairPool, physics: PhysicsLoss, data: Ten
         data: Packed training data.
     """
     settings = config.student
-    fresh = settings.physics_batch if settings.physics_weight else 0
 
     def loss(module: nn.Module, step: int) -> dict[str, Tensor]:
         draw = generator(config.seed, "student", step)
         noise, target = pool.draw(settings.batch, draw)
-        if fresh:
-            more = torch.randn((fresh, *noise.shape[1:]), generator=draw).to(noise.device)
-            noise = torch.cat([noise, more])
-        x = module(noise)
+        more = torch.randn((settings.physics_batch, *noise.shape[1:]), generator=draw)
+        x = module(torch.cat([noise, more.to(noise.device)]))
         parts = {"pair": (x[: len(target)] - target).square().mean()}
         total = parts["pair"]
-        if fresh:
+        if settings.physics_weight:
             parts["physics"] = physics(x[len(target) :])
             total = total + settings.physics_weight * parts["physics"]
         if settings.marginal_weight:
@@ -254,6 +251,8 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise UsageError(f"no device {name!r}; use cpu or cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError("this torch sees no CUDA device; use --device cpu")
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"no device {name!r}; use cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"this torch sees no CUDA device {name!r}; use --device cpu")
     return device

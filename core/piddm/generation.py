@@ -23,23 +23,32 @@ CHUNK = 64
 """Samples that are solved, and kept, together."""
 
 
-def solve(pde: PDE, grid: Grid, count: int, seed: int) -> Generator[Progress, None, Dataset]:
+def solve(
+    pde: PDE, grid: Grid, count: int, seed: int, keep: bool = True
+) -> Generator[Progress, None, Dataset]:
     """Draw inputs and solve for the rest, a chunk at a time, each from a seed of its own.
 
-    Finished chunks are kept until :func:`forget_parts`, so that an interruption loses one at most.
+    Args:
+        pde: The equation.
+        grid: The grid.
+        count: How many solutions.
+        seed: Seed of the inputs.
+        keep: Keep finished chunks on disk until :func:`forget_parts`, so that an interruption
+            loses one at most.
     """
-    residual, folder = pde.bind(grid), _parts(pde, grid, seed)
+    residual, folder = pde.bind(grid), _parts(pde, grid, count, seed)
     parts: list[dict[str, Tensor]] = []
     scale: dict[str, float] = {}
     floor: dict[str, float] = {}
     for start in range(0, count, CHUNK):
         size = min(CHUNK, count - start)
         path = folder / f"{start}-{size}.safetensors"
-        if path.exists():
+        if keep and path.exists():
             fields, _ = read_tensors(path, "fields")
         else:
             (fields,) = simulate(pde, grid, size, generator(seed, "data", start), chunk=size)
-            write_tensors(path, fields, {"piddm_kind": "fields"})
+            if keep:
+                write_tensors(path, fields, {"piddm_kind": "fields"})
         if not scale:
             scale = term_scale(residual, fields)
         # The floor is that of the data in the precision they were solved in.
@@ -51,11 +60,11 @@ def solve(pde: PDE, grid: Grid, count: int, seed: int) -> Generator[Progress, No
     return Dataset(pde.name, grid, merged, scale, floor, seed)
 
 
-def forget_parts(pde: PDE, grid: Grid, seed: int) -> None:
+def forget_parts(pde: PDE, grid: Grid, count: int, seed: int) -> None:
     """Remove the chunks that :func:`solve` kept."""
-    shutil.rmtree(_parts(pde, grid, seed), ignore_errors=True)
+    shutil.rmtree(_parts(pde, grid, count, seed), ignore_errors=True)
 
 
-def _parts(pde: PDE, grid: Grid, seed: int) -> Path:
-    mark = digest([describe(pde), grid.to_dict(), seed])
+def _parts(pde: PDE, grid: Grid, count: int, seed: int) -> Path:
+    mark = digest([describe(pde), grid.to_dict(), count, seed])
     return home() / "cache" / "parts" / f"{pde.name}-{mark}"

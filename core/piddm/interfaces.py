@@ -1,4 +1,4 @@
-"""The five interfaces of the house: typed signatures, no bodies. Methods live in plugins."""
+"""The five interfaces of the house: typed signatures, no bodies. Each method has a file."""
 
 from __future__ import annotations
 

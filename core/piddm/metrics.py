@@ -23,7 +23,8 @@ class Scores(BaseModel):
         pde_error: Mean R squared in physical units, summed over equations and conditions.
         pde_error_normalised: The same of R over the scale of its equation's largest term.
         pde_error_by_row: The normalised error of each equation and condition.
-        constraint_distance: Mean squared distance to the nearest solution, normalised fields.
+        constraint_distance: Mean squared distance to the nearest solution, normalised fields, to
+            first order: the length of one Gauss-Newton step.
         mmse: Mean square difference of the pointwise mean to held-out data, normalised fields.
         smse: The same of the pointwise standard deviation.
         energy_distance: Energy distance to held-out data, normalised fields, per root of dimension.

@@ -47,9 +47,16 @@ def build_teacher(config: Config, pde: PDE, grid: Grid) -> FlowTeacher:
             widths=settings.widths,
             depth=settings.depth,
             fold=settings.fold,
-            mixed=settings.mixed,
+            mixed=native_bfloat16() if settings.mixed is None else settings.mixed,
         )
     return teacher(backbone, packing, schedule)
+
+
+def native_bfloat16() -> bool:
+    """Return whether bfloat16 is fast here: on a GPU, or a processor with instructions for it."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return torch.cuda.is_available() or native
 
 
 def build_student(config: Config, teacher: FlowTeacher) -> OneStepStudent:

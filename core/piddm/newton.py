@@ -43,12 +43,19 @@ class NewtonSolver:
         number = np.cumsum(unknown) - 1
         self._keep = torch.from_numpy(np.flatnonzero(keep))
         line = np.tile(np.indices(residual.grid.shape)[0].ravel(), len(self.fields))
-        self._layout = BlockLayout(
-            jacobian.row[keep],
-            number[jacobian.column[keep]],
-            jacobian.row_nodes[:, 0],
-            line[unknown],
-        )
+        try:
+            self._layout = BlockLayout(
+                jacobian.row[keep],
+                number[jacobian.column[keep]],
+                jacobian.row_nodes[:, 0],
+                line[unknown],
+            )
+        except ValueError as error:
+            first = next(iter(residual.grid.axes))
+            raise UsageError(
+                f"{self._names()}: there are not as many rows as unknown values on each line of "
+                f"nodes along {first}; put the axis that the equation steps along first"
+            ) from error
 
     def solve(self, start: dict[str, Tensor], iterations: int = 30) -> dict[str, Tensor]:
         """Return the solution next to ``start``, float64.
@@ -64,7 +71,13 @@ class NewtonSolver:
             if bool((error <= TOLERANCE * size).all()):
                 break
             rows, values = self._jacobian.values(x)
-            step = self._layout.solve(values[self._keep], rows)
+            try:
+                step = self._layout.solve(values[self._keep], rows)
+            except RuntimeError as error:
+                raise PiddmError(
+                    f"the linearised equations {self._names()} are singular: something is not "
+                    "determined (a pressure up to a constant?); give a condition or an input for it"
+                ) from error
             x, new = self._search(x, step, error)
             stalled = bool((new >= 0.5 * error).all())
             error, size = new, self._error(x)[1]

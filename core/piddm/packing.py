@@ -141,7 +141,9 @@ class Packing(nn.Module):
 
     def pack(self, fields: Fields) -> Tensor:
         """Return normalised channels, float32."""
-        return ((self.stack(fields) - self.mean) / self.scale).to(self.mean.dtype)
+        values = self.stack(fields)
+        mean, scale = self.mean.to(values.device), self.scale.to(values.device)
+        return ((values - mean) / scale).to(mean.dtype)
 
     def unpack(self, x: Tensor) -> dict[str, Tensor]:
         """Return physical fields, one tensor ``(batch, *axes)`` each."""

@@ -101,8 +101,12 @@ class PairPool:
         return self.folder / f"{batch:06d}.safetensors"
 
     def _forget(self, oldest: int) -> None:
-        """Remove files of pairs two generations old: a checkpoint may still need the last one."""
+        """Remove files of pairs two generations old: a checkpoint may still need the last one.
+
+        The first pool stays, for other students of the same teacher.
+        """
+        first = -(-self.settings.count // self.settings.batch)
         limit = (oldest - self.settings.refresh) // self.settings.batch
-        for path in self.folder.glob("*.safetensors"):
-            if int(path.stem) < limit:
+        for path in self.folder.glob("[0-9]*.safetensors"):
+            if first <= int(path.stem) < limit:
                 path.unlink(missing_ok=True)

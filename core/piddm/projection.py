@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from piddm.blocks import BlockLayout
+from piddm.errors import PiddmError
 from piddm.interfaces import Fields, Residual
 from piddm.jacobian import Jacobian
 
@@ -55,25 +56,35 @@ class Projection:
 
     def _linearise(self, fields: Fields) -> tuple[Tensor, Tensor]:
         rows, values = self.jacobian.values(fields, self.row_scale)
-        weight = self._weights.to(values)[self._column // self.jacobian.nodes]
+        column = self._column.to(values.device)
+        weight = self._weights.to(values)[column // self.jacobian.nodes]
         return rows, values * weight[:, None]
 
     def _multipliers(self, values: Tensor, rows: Tensor) -> Tensor:
-        products = values[self._left] * values[self._right]
-        return self._layout.solve_positive(products, rows)
+        left, right = (v.to(values.device) for v in (self._left, self._right))
+        products = values[left] * values[right]
+        try:
+            return self._layout.solve_positive(products, rows)
+        except RuntimeError as error:
+            raise PiddmError(
+                f"no nearest solution of {', '.join(self.row_scale)}: two of their rows say the "
+                "same, or the fields are too far off; student.physics_norm=strong needs none"
+            ) from error
 
     def _pull(self, values: Tensor, multipliers: Tensor) -> Tensor:
         """Return J^T m as ``(batch, columns)``."""
-        contribution = values * multipliers.mT[self._row]
+        row, column = self._row.to(values.device), self._column.to(values.device)
+        contribution = values * multipliers.mT[row]
         size = self.jacobian.nodes * len(self.jacobian.fields)
         out = values.new_zeros(size, values.shape[1])
-        return out.index_add_(0, self._column, contribution).mT
+        return out.index_add_(0, column, contribution).mT
 
     def _push(self, values: Tensor, move: Tensor) -> Tensor:
         """Return J v as ``(batch, rows)``."""
-        contribution = values * move.mT[self._column]
+        row, column = self._row.to(values.device), self._column.to(values.device)
+        contribution = values * move.mT[column]
         out = values.new_zeros(self.jacobian.rows, values.shape[1])
-        return out.index_add_(0, self._row, contribution).mT
+        return out.index_add_(0, row, contribution).mT
 
     def __call__(self, fields: Fields, steps: int = 3) -> dict[str, Tensor]:
         """Return the projected fields, in the precision of the given ones."""

@@ -47,7 +47,7 @@ def write_report(distillation: Distillation) -> list[Path]:
     folder = distillation.folder
     metrics = read_json(folder / "metrics.json", Metrics)
     histories = {
-        "teacher": _history(distillation.teacher_path),
+        "teacher": _history(folder / "teacher.safetensors"),
         "student": _history(folder / "student.safetensors"),
     }
     histories = {stage: history for stage, history in histories.items() if history}
@@ -69,7 +69,7 @@ def commands(config: Config, folder: Path) -> list[str]:
         if name != "seed" and value != base.get(name):
             text = value if isinstance(value, str) else json.dumps(value)
             words += ["--set", f"{name}={text}"]
-    return [shlex.join(words), shlex.join(["piddm", "sample", folder.name, "-n", "16"])]
+    return [shlex.join(words), shlex.join(["piddm", "sample", str(folder), "-n", "16"])]
 
 
 def _history(model: Path) -> History:

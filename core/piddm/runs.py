@@ -8,10 +8,12 @@ so that two runs that differ in the student alone share the rest.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import platform
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -20,11 +22,12 @@ from pydantic import BaseModel, ConfigDict
 
 from piddm import __version__
 from piddm.config import Config
-from piddm.errors import PiddmError
+from piddm.errors import PiddmError, UsageError
 from piddm.files import read_json, write_json
 from piddm.pde import PDE
 
-STAGES = ("simulate", "train", "distill", "evaluate")
+NUMERICS = 1
+"""Raised when the same settings give other results: stencils, solver, models or losses changed."""
 
 
 class Manifest(BaseModel):
@@ -69,16 +72,34 @@ def digest(data: Any) -> str:
 
 def describe(pde: PDE) -> dict[str, Any]:
     """Return what an equation's data depend on, as plain text."""
+    inputs = {str(k): repr(v) for k, v in pde.inputs.items()}
+    if nameless := [k for k, v in inputs.items() if " at 0x" in v]:
+        raise UsageError(
+            f"{pde.name}: the law of {nameless[0]} needs a repr that says all it depends on, so "
+            "that results can be told apart; a frozen dataclass has one"
+        )
+    own = {"simulate": pde.simulate, "residual": pde.residual}
     return {
+        "numerics": NUMERICS,
         "name": pde.name,
         "fields": list(pde.field_names),
         "equations": {k: str(v) for k, v in pde.equations.items()},
         "params": {p.name: p.value for p in pde.params},
         "conditions": {k: repr(v) for k, v in pde.conditions.items()},
-        "inputs": {str(k): repr(v) for k, v in pde.inputs.items()},
+        "inputs": inputs,
+        "own": {k: _named(f) for k, f in own.items() if f is not None},
         "domain": pde.grid.to_dict(),
         "time_scheme": pde.time_scheme,
     }
+
+
+def _named(function: Callable[..., Any]) -> str:
+    """Return a function's name and a hash of its source, which changes when it is edited."""
+    try:
+        mark = hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16]
+    except (OSError, TypeError):  # typed at a prompt, or compiled
+        mark = ""
+    return f"{function.__module__}.{getattr(function, '__qualname__', '')} {mark}"
 
 
 def software() -> dict[str, str]:
@@ -101,6 +122,8 @@ def open_folder(config: Config, pde: PDE, out: Path | None, fresh: bool = False)
     """
     marks = fingerprints(config, pde)
     if out is not None:
+        if fresh:
+            raise UsageError("--fresh makes a folder of its own; give either --fresh or --out")
         if (out / "manifest.json").exists():
             theirs, manifest = find_run(out)
             if theirs != config or manifest.fingerprints != marks:
@@ -108,12 +131,12 @@ def open_folder(config: Config, pde: PDE, out: Path | None, fresh: bool = False)
                 raise PiddmError(
                     f"{out} holds a run of another {what}; choose another --out, or remove it"
                 )
-        elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        elif out.exists() and (not out.is_dir() or _foreign(out)):
             raise PiddmError(f"{out} exists and is not a run; choose another --out")
         folder = out
     else:
         root = home() / "runs" / config.pde
-        folder = None if fresh else _latest(root, config, marks)
+        folder = _latest(root, config, marks, unfinished=fresh)
         if folder is None:
             stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
             folder = root / f"{stamp}-{config.preset}-{secrets.token_hex(2)}"
@@ -125,11 +148,19 @@ def open_folder(config: Config, pde: PDE, out: Path | None, fresh: bool = False)
     return folder
 
 
-def _latest(root: Path, config: Config, marks: dict[str, str]) -> Path | None:
+def _foreign(folder: Path) -> bool:
+    """Return whether a folder without a manifest holds more than an interrupted start leaves."""
+    return any(p.name != "config.json" and not p.name.startswith(".") for p in folder.iterdir())
+
+
+def _latest(root: Path, config: Config, marks: dict[str, str], unfinished: bool) -> Path | None:
+    """Return the newest run of a configuration; ``unfinished`` takes one without scores only."""
     for path in sorted(root.glob("*/manifest.json"), reverse=True):
         try:
             theirs, manifest = find_run(path.parent)
         except PiddmError:  # a foreign or older folder is not ours to touch
+            continue
+        if unfinished and (path.parent / "metrics.json").exists():
             continue
         if theirs == config and manifest.fingerprints == marks:
             return path.parent

@@ -61,8 +61,10 @@ class Optimisation:
         self.checkpoint, self.fingerprint = checkpoint, fingerprint
         self.step = 0
         self.history: list[dict[str, float]] = []
-        self._accelerator = Accelerator(cpu=device.type == "cpu")
-        self.average = copy.deepcopy(module).to(device)
+        # The device is the caller's: accelerate would choose one for the whole process.
+        self._accelerator = Accelerator(device_placement=False)
+        module = module.to(device)
+        self.average = copy.deepcopy(module)
         optimiser = torch.optim.AdamW(
             module.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
         )
@@ -85,12 +87,13 @@ class Optimisation:
             values = loss(self.module, self.step)
             self._optimiser.zero_grad(set_to_none=True)
             self._accelerator.backward(values["loss"])
-            self._accelerator.clip_grad_norm_(parameters, settings.clip)
+            slope = float(self._accelerator.clip_grad_norm_(parameters, settings.clip) or 0.0)
             numbers = {k: float(v.detach()) for k, v in values.items()}
-            if not all(map(math.isfinite, numbers.values())):
+            if not all(map(math.isfinite, (*numbers.values(), slope))):
                 raise PiddmError(
-                    f"{self.stage}: the loss is {numbers['loss']} at step {self.step + 1}; lower "
-                    f"{self.stage}.learning_rate (now {settings.learning_rate:g}) and run again"
+                    f"{self.stage}: the loss is {numbers['loss']} at step {self.step + 1} and its "
+                    f"gradient {slope}; lower {self.stage}.learning_rate (now "
+                    f"{settings.learning_rate:g}) and run again"
                 )
             self._optimiser.step()
             self.step += 1

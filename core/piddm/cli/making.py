@@ -37,15 +37,14 @@ def simulate(
     from piddm.plugins import get_pde
 
     equation = get_pde(options.equation(name, pde))
-    from piddm import api, dataset
+    from piddm import api
     from piddm.runs import home
 
     default = home() / "data" / f"{equation.name}-{size or 'full'}-{count}-seed{seed}.h5"
     # The default name says all that the content depends on, so replacing it loses nothing.
     target = options.writable(out or default, overwrite or out is None)
     options.limit_threads()
-    made = api.make_dataset(equation, count, size=size, seed=seed)
-    dataset.write(made, target)
+    made = api.make_dataset(equation, count, size=size, seed=seed, path=target)
     _say_floor(equation, made)
     typer.echo(f"wrote {target}")
 
@@ -79,8 +78,8 @@ def train(
     json: options.Json = False,
 ) -> None:
     """Train the teacher; distill goes on from there."""
-    from piddm.cli.progress import follow
     from piddm.plugins import get_pde
+    from piddm.progress import follow
 
     equation = get_pde(options.equation(name, pde))  # before torch: a typo shows at once
     from piddm import api

@@ -1,12 +1,11 @@
 r"""The one-step student: the teacher's network, called once, at the noise end.
 
-.. math:: d(\xi) = S\xi + G F(S\xi, 1)
+.. math:: d(\xi) = S\xi + F(S\xi, 1)
 
-with S the colour of the data, G the gain of a network's output (:mod:`piddm.packing`), F the
-teacher's network. The first term is the probability flow's own map for Gaussian data of that
-colour, noise and data being then alike at every time; the network learns what the data have beyond
-it. A student without it must learn to copy its input first, which took it several times as many
-steps.
+with S the colour of the data, F the teacher's network with its offset and gate
+(:meth:`piddm.packing.Packing.respond`). The first term is the probability flow's own map for
+Gaussian data of that colour, noise and data being then alike at every time; the network learns
+what the data have beyond it. A student without it must learn to copy its input first.
 """
 
 from __future__ import annotations

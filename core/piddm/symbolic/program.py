@@ -95,7 +95,8 @@ class Program:
                 case Scalar():
                     given = inputs.get(step.name)
                     shape = (-1, *[1] * len(self.shape))
-                    results.append(step.default if given is None else given.reshape(shape))
+                    value = like.new_tensor(step.default) if given is None else given
+                    results.append(value.reshape(shape))
                 case Constant():
                     value = step.value
                     if isinstance(value, np.ndarray):

@@ -5,9 +5,10 @@ preconditioning of Karras et al., arXiv 2206.00364, section 5). Noise has the da
 (:mod:`piddm.packing`), hence the optimal linear denoiser is a number, the same for every mode:
 
 .. math:: D(x_t, t) = \frac{\alpha}{\alpha^2+\sigma^2} x_t
-    + \frac{\sigma}{\sqrt{\alpha^2+\sigma^2}}\, S F(x_t/\sqrt{\alpha^2+\sigma^2},\, t),
+    + \frac{\sigma}{\sqrt{\alpha^2+\sigma^2}}\, F(x_t/\sqrt{\alpha^2+\sigma^2},\, t),
 
-and F learns what is not Gaussian. Its target through S is
+and F (a network's offset and gate, :meth:`piddm.packing.Packing.respond`) learns what is not
+Gaussian. Its target is
 :math:`(\sigma x_0-\alpha\epsilon)/\sqrt{\alpha^2+\sigma^2}`.
 """
 
