@@ -2,7 +2,7 @@
 
 import pytest
 
-from piddm.cli import progress
+from piddm import progress
 from piddm.training import Progress
 
 
