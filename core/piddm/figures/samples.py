@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from piddm.figures.style import FIELD, GREY, INK, NORMAL, RESIDUAL, SIGNED_FIELD, SMALL
 from piddm.grid import Axis
@@ -210,6 +211,9 @@ def _row_label(figure: Figure, label: str, right: float, middle: float) -> None:
 def _colour_bar(figure: Figure, axes: Axes, kind: _Kind) -> None:
     mappable = ScalarMappable(kind.norm, kind.cmap)
     bar = figure.colorbar(mappable, cax=axes, orientation="horizontal")
+    if not isinstance(kind.norm, LogNorm):
+        bar.locator = MaxNLocator(4)  # more would run into each other
+        bar.update_ticks()
     bar.outline.set_visible(False)  # pyright: ignore
     axes.tick_params(labelsize=SMALL, length=2, pad=1, color=GREY)
     axes.tick_params(which="minor", length=0)
