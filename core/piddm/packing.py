@@ -35,6 +35,10 @@ LEFT_OVER = 0.01
 """Share of the variance that principal components may leave, else they are not used."""
 
 
+NEGLIGIBLE = 1e-6
+"""Share of the variance that principal components may leave without a model of it."""
+
+
 class Packing(nn.Module):
     """Turns fields ``(batch, *axes)`` into a packed, normalised ``(batch, channel, *image)``.
 
@@ -92,13 +96,15 @@ class Packing(nn.Module):
         left = torch.einsum("bchw,bcgw->chg", x, x) / len(x)
         right = torch.einsum("bchw,bchv->cwv", x, x) / len(x)
         basis_0, basis_1 = torch.linalg.eigh(left)[1], torch.linalg.eigh(right)[1]
-        modes = basis_0.mT @ x @ basis_1
+        spectrum = (basis_0.mT @ x @ basis_1).square().mean(0).sqrt()
+        if float(spectrum.square().mean()) < NEGLIGIBLE:
+            spectrum = torch.zeros_like(spectrum)
         fitted = {
             "mean": mean,
             "scale": scale,
             "components": components,
             "strengths": strengths,
-            "spectrum": modes.square().mean(0).sqrt(),
+            "spectrum": spectrum,
             "basis_0": basis_0,
             "basis_1": basis_1,
         }
@@ -120,24 +126,34 @@ class Packing(nn.Module):
         return self._filter(output, strong, weak)
 
     def respond(self, network: nn.Module, x: Tensor, t: Tensor) -> Tensor:
-        r"""Return :math:`G o + (G g)\odot(I-UU^T)x` for a network's answers o and g.
+        r"""Return :math:`G o + (G g)\odot x` for a network's answers o and g.
 
         The offset o draws what is large and smooth. The gate g lets or blocks the fine grain of x,
-        what the principal components leave of it, which the network would else have to copy node by
-        node, to take noise off a flat phase for one.
+        which the network would else have to copy node by node, to take noise off a flat phase for
+        one. Where principal components hold the data there is no such grain, and no gate.
         """
         offset, gate = network(x, t).chunk(2, dim=1)
-        grain = x - self._leading(x, torch.ones_like(self.strengths))
-        return self.shape(offset) + self.shape(gate) * grain
+        if self._rank():
+            return self.shape(offset)
+        return torch.addcmul(self.shape(offset), self.shape(gate), x)
 
-    def _leading(self, x: Tensor, gain: Tensor) -> Tensor:
-        """Return the principal components of x, each times its gain."""
-        return (((x.flatten(1) @ self.components.mT) * gain) @ self.components).view_as(x)
+    def _rank(self) -> int:
+        """Return how many principal components are in use; they are stored by falling strength."""
+        return int(torch.count_nonzero(self.strengths))
 
     def _filter(self, x: Tensor, strong: Tensor, weak: Tensor) -> Tensor:
-        modes = self.basis_0.mT @ (x - self._leading(x, torch.ones_like(strong))) @ self.basis_1
+        leading = None
+        if rank := self._rank():
+            components = self.components[:rank]
+            amplitude = x.flatten(1) @ components.mT
+            if not bool(weak.any()):
+                return ((amplitude * strong[:rank]) @ components).view_as(x)
+            both = torch.cat([amplitude * strong[:rank], amplitude]) @ components
+            leading, plain = both.view(2, *x.shape)
+            x = x - plain
+        modes = self.basis_0.mT @ x @ self.basis_1
         rest = self.basis_0 @ (modes * weak) @ self.basis_1.mT
-        return self._leading(x, strong) + rest
+        return rest if leading is None else rest + leading
 
     def pack(self, fields: Fields) -> Tensor:
         """Return normalised channels, float32."""
