@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from machine import describe
 
-from piddm import get_pde
+from piddm import get_pde, make_dataset
 from piddm.config import resolve
 from piddm.engine import student_loss
 from piddm.marginals import marginal_energy
@@ -25,7 +25,6 @@ from piddm.pairs import PairPool
 from piddm.physics import NORMS, term_scale
 from piddm.randomness import generator
 from piddm.sampling import noises
-from piddm.simulate import simulate
 from piddm.training import Optimisation
 
 
@@ -68,14 +67,15 @@ def main() -> None:
     config = resolve(options.pde, overrides={"data.size": options.size})
     grid = pde.grid.resized(options.size)
     residual = pde.bind(grid)
-    (fields,) = simulate(pde, grid, 64, generator(0, "benchmark"), chunk=64)
+    # As many data as a run has: the principal components, and their cost, are a run's.
+    fields = make_dataset(pde, config.data.train, size=options.size).fields
     teacher = build_teacher(config, pde, grid)
-    packing = teacher.packing.fit({k: v.float() for k, v in fields.items()})
+    packing = teacher.packing.fit(fields)
     scale = term_scale(residual, fields)
     student = build_student(config, teacher)
     shape = (packing.channels, *packing.image)
 
-    (noise,) = noises(shape, 32, 0, torch.device("cpu"))
+    (noise,) = noises(shape, 64, 0, torch.device("cpu"))
     t = torch.ones(len(noise))
     with torch.no_grad():
         ours, bare, ratio = interleaved(
@@ -91,7 +91,7 @@ def main() -> None:
         pool.noise.normal_(generator=generator(0, "pool"))
         pool.data.normal_(generator=generator(0, "pool data"))
         physics = NORMS[config.student.physics_norm](residual, packing, scale)
-        data = packing.pack({k: v.float() for k, v in fields.items()})
+        data = packing.pack(fields)
         loss = student_loss(config, pool, physics, data)
         job = Optimisation(
             "student", student, config.student, Path(folder) / "c", "f", torch.device("cpu")
