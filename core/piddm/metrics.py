@@ -115,9 +115,7 @@ class Yardstick:
             nfe: Network calls for one sample.
             seconds_per_sample: Wall-clock for one sample.
         """
-        x = x.detach().double()
-        fields = {k: v.cpu() for k, v in self.packing.unpack(x).items()}
-        x = x.cpu()
+        x, fields = self._exact(x)
         physical = mean_squares(self.residual, fields)
         normalised = mean_squares(self.residual, fields, self.scale)
         few = {k: v[: self.distance_count] for k, v in fields.items()}
@@ -140,10 +138,14 @@ class Yardstick:
     @torch.no_grad()
     def pair(self, x: Tensor) -> tuple[float, float]:
         """Return the normalised PDE error and the energy distance alone."""
-        x = x.detach().double()
-        fields = {k: v.cpu() for k, v in self.packing.unpack(x).items()}
+        x, fields = self._exact(x)
         errors = mean_squares(self.residual, fields, self.scale)
-        return float(sum(errors.values())), energy_distance(x.cpu(), self.held_out)
+        return float(sum(errors.values())), energy_distance(x, self.held_out)
+
+    def _exact(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return packed samples and their fields in float64, on the CPU."""
+        x = x.detach().double()
+        return x.cpu(), {k: v.cpu() for k, v in self.packing.unpack(x).items()}
 
 
 def energy_distance(a: Tensor, b: Tensor) -> float:

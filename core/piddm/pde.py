@@ -107,9 +107,9 @@ class PDE:
         grid = grid or self.grid
         if self.residual is not None:
             return self.residual(grid)
-        from piddm.symbolic.residual import compile_residual
+        from piddm.symbolic.residual import StencilResidual
 
-        return compile_residual(self, grid)
+        return StencilResidual(self, grid)
 
     def slice_index(self, given: Slice, grid: Grid) -> tuple[int, int]:
         """Return ``(dimension, node)`` of a slice on a grid: it must be at an end of its axis."""

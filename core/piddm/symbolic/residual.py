@@ -116,11 +116,6 @@ class StencilResidual(Residual):
         return out
 
 
-def compile_residual(pde: PDE, grid: Grid, order: int = 2) -> StencilResidual:
-    """Compile a specification on a grid."""
-    return StencilResidual(pde, grid, order)
-
-
 def _steps_in_time(expression: sympy.Expr, pde: PDE, grid: Grid) -> int | None:
     """Return the dimension of time where the equation is a one-step relation between two times."""
     if pde.time_scheme == "centred":
