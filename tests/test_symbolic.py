@@ -139,14 +139,15 @@ def test_rows_reach_what_they_say():
             point = fields[field].clone().requires_grad_()
             flat = residual({**fields, field: point})[name].flatten()
             for index in range(0, len(flat), 5):
-                if field not in rows.reach:
+                if field not in rows.fields:
                     assert not flat.requires_grad
                     continue
                 (gradient,) = torch.autograd.grad(flat[index], point, retain_graph=True)
                 touched = gradient[0].nonzero().numpy()
                 assert len(touched) > 0
                 offsets = {tuple(o) for o in (touched - rows.nodes[index]).tolist()}
-                assert offsets <= set(rows.reach[field])
+                (reach,) = (r for r in rows.reaches if index in r.rows)
+                assert offsets <= set(reach.offsets[field])
 
 
 def test_parameters_per_sample():
@@ -251,8 +252,8 @@ def test_compiles_whole():
         ),
         (
             lambda g: PDE("p", "", g, [u], {"e": D(u, x, 2)}, inputs={},
-                          conditions={"w": Dirichlet(u, u)}).bind(),
-            "coordinates only",
+                          conditions={"w": Dirichlet(u, a)}),
+            "w: a is neither a field nor a param",
         ),
         (lambda g: D(u, a), "needs a coordinate"),
         (lambda g: D(u, x, 0), "whole order"),

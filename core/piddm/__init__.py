@@ -12,9 +12,10 @@ import pluggy
 
 if TYPE_CHECKING:
     from piddm.api import Run, distill, load_run, make_dataset
+    from piddm.conditions import Dirichlet, Integral, Neumann, Robin
     from piddm.errors import PiddmError, UsageError
     from piddm.grid import Axis, Grid
-    from piddm.pde import PDE, Dirichlet
+    from piddm.pde import PDE
     from piddm.plugins import get_pde, list_pdes
 
 __version__ = "0.1.0"
@@ -29,7 +30,10 @@ _HOME = {
     "Axis": "piddm.grid",
     "Grid": "piddm.grid",
     "PDE": "piddm.pde",
-    "Dirichlet": "piddm.pde",
+    "Dirichlet": "piddm.conditions",
+    "Integral": "piddm.conditions",
+    "Neumann": "piddm.conditions",
+    "Robin": "piddm.conditions",
     "PiddmError": "piddm.errors",
     "UsageError": "piddm.errors",
     "get_pde": "piddm.plugins",
@@ -37,8 +41,8 @@ _HOME = {
 }
 
 __all__ = [
-    "PDE", "Axis", "Dirichlet", "Grid", "PiddmError", "Run", "UsageError", "distill", "get_pde",
-    "hookimpl", "list_pdes", "load_run", "make_dataset",
+    "PDE", "Axis", "Dirichlet", "Grid", "Integral", "Neumann", "PiddmError", "Robin", "Run",
+    "UsageError", "distill", "get_pde", "hookimpl", "list_pdes", "load_run", "make_dataset",
 ]  # fmt: skip
 
 

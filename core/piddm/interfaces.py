@@ -16,30 +16,63 @@ Fields = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
+class Reach:
+    """Rows that touch the same nodes, seen from their own.
+
+    Args:
+        rows: ``(count,)`` which rows of the equation.
+        offsets: Field name to the offsets from a row's node, one integer per axis, that it touches;
+            across the seam of a periodic axis they go on.
+    """
+
+    rows: np.ndarray
+    offsets: Mapping[str, Sequence[tuple[int, ...]]]
+
+
+@dataclass(frozen=True)
 class Rows:
     """Where the rows of one equation or condition live, and what they touch.
 
     Args:
-        nodes: ``(rows, axes)`` integer node of each row (the lower one for a row between two
-            nodes), in the row-major order of the residual's tensor.
-        reach: Field name to the offsets from the row's node, one integer per axis, that it touches.
+        nodes: ``(rows, axes)`` integer node of each row, in the row-major order of the residual's
+            tensor; of a row between two times, the later one, which it determines.
+        reaches: Every row in one of them.
         boundary: Whether this is a condition rather than an equation.
+        integral: Whether a row is an integral over space, which touches every node at its time
+            (and at the time before, where ``lag`` says so).
+        lag: See ``integral``.
+        params: Names of the params that it depends on.
     """
 
     nodes: np.ndarray
-    reach: Mapping[str, Sequence[tuple[int, ...]]]
+    reaches: Sequence[Reach]
     boundary: bool = False
+    integral: bool = False
+    lag: bool = False
+    params: frozenset[str] = frozenset()
+
+    @property
+    def fields(self) -> set[str]:
+        """Names of the fields that it touches."""
+        return {name for reach in self.reaches for name in reach.offsets}
 
 
 class Residual(ABC):
     """How far fields are from satisfying the discrete equations: zero on a solution.
 
     Batched, differentiable, and free of random or global state.
+
+    Attributes:
+        grid: The grid it is bound to.
+        field_names: Names of its fields, in order.
+        rows: Where its rows are, by name of equation or condition, in the order of its results.
+        free_params: Params whose value a state may leave out: it is then fitted to the fields.
     """
 
     grid: Grid
     field_names: tuple[str, ...]
     rows: Mapping[str, Rows]
+    free_params: tuple[str, ...] = ()
 
     @abstractmethod
     def __call__(self, fields: Fields) -> dict[str, Tensor]:
@@ -48,6 +81,10 @@ class Residual(ABC):
     @abstractmethod
     def terms(self, fields: Fields) -> dict[str, dict[str, Tensor]]:
         """Return the terms whose sum each equation is, for its scale and for diagnosis."""
+
+    def fit(self, fields: Fields) -> dict[str, Tensor]:
+        """Return the fields with the free params that they lack, fitted by least squares."""
+        return dict(fields)
 
 
 class Teacher(nn.Module, ABC):

@@ -41,7 +41,7 @@ class Jacobian:
         self._seeds: list[tuple[str, np.ndarray]] = []
         for index, name in enumerate(self.fields):
             touching = [(o, r) for o, r in zip(offset, residual.rows.values(), strict=False)
-                        if name in r.reach]  # fmt: skip
+                        if name in r.fields]  # fmt: skip
             colour = _colours(residual, name, [r for _, r in touching])
             first = len(self._seeds)
             self._seeds += [(name, colour == c) for c in range(int(colour.max()) + 1)]
@@ -82,7 +82,12 @@ def _colours(residual: Residual, field: str, rows: list[Rows]) -> np.ndarray:
     """Colour the nodes of a field so that no row touches two of one colour; shape of the grid."""
     total = np.zeros((), dtype=int)
     for d, axis in enumerate(residual.grid.axes.values()):
-        along = [[offset[d] for offset in r.reach[field]] for r in rows]
+        along = [
+            [offset[d] for offset in reach.offsets[field]]
+            for r in rows
+            for reach in r.reaches
+            if field in reach.offsets
+        ]
         width = 1 + max((max(a) - min(a) for a in along), default=0)
         node = np.arange(axis.size)
         colour = node % width
@@ -99,9 +104,8 @@ def _touched(
     rows: Rows, field: str, shape: tuple[int, ...], periodic: tuple[bool, ...]
 ) -> Iterator[tuple[Any, Any]]:
     """Yield, for each offset of the rows' reach, the rows and the flat nodes they touch there."""
-    index = np.arange(len(rows.nodes))
-    for shift in rows.reach[field]:
-        node = rows.nodes + np.array(shift)
-        node = np.where(periodic, node % np.array(shape), node)
-        inside = np.all((node >= 0) & (node < np.array(shape)), axis=1)
-        yield index[inside], np.ravel_multi_index(tuple(node[inside].T), shape)
+    for reach in rows.reaches:
+        for shift in reach.offsets.get(field, ()):
+            node = rows.nodes[reach.rows] + np.array(shift)
+            node = np.where(periodic, node % np.array(shape), node)
+            yield reach.rows, np.ravel_multi_index(tuple(node.T), shape)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from piddm.conditions import Condition, Integral
 from piddm.errors import UsageError
 from piddm.grid import Grid
 from piddm.priors import Prior
@@ -19,19 +22,10 @@ if TYPE_CHECKING:
 TimeScheme = Literal["crank-nicolson", "backward-euler", "centred"]
 
 
-@dataclass(frozen=True)
-class Dirichlet:
-    """The field has a given value on the ends of some axes.
+Order = int | Literal["spectral"]
+"""2, 4 or 6: finite differences of that order. ``"spectral"``: exact on trigonometric fields."""
 
-    Args:
-        field: The field.
-        value: Number or expression in the coordinates.
-        on: Names of axes; all bounded axes but time where none is named.
-    """
-
-    field: Field
-    value: Any = 0
-    on: tuple[str, ...] = ()
+ORDERS: tuple[Order, ...] = (2, 4, 6, "spectral")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,15 +38,19 @@ class PDE:
         grid: Domain and default resolution.
         fields: Unknown fields, in the order in which networks see them.
         equations: Name to expression; each expression vanishes on a solution.
-        inputs: What is drawn at random, with its law; the rest is solved for.
+        inputs: What is drawn at random, with its law; the rest is solved for. Fields, slices of
+            them, or free params.
         params: Scalar parameters of the equations.
-        conditions: Name to boundary condition.
+        conditions: Name to boundary condition. Where two meet in a corner, a Dirichlet condition
+            holds there, else the one named first.
+        integrals: Name to integral constraint.
         time_scheme: How :math:`\partial_t` is discretised: a one-step residual between two
             times (``crank-nicolson``, ``backward-euler``) or centred differences.
         source: Where formulation and constants come from.
         simulate: Optional ``(pde, grid, count, generator) -> {field: tensor}`` that replaces the
             derived solver.
-        residual: Optional ``grid -> Residual`` for what symbols cannot say.
+        residual: Optional ``(grid, order) -> Residual`` for what symbols cannot say; where it
+            takes the grid alone, it has one order.
 
     Raises:
         UsageError: If an expression uses an undeclared symbol or axis.
@@ -63,53 +61,78 @@ class PDE:
     grid: Grid
     fields: Sequence[Field]
     equations: Mapping[str, sympy.Expr]
-    inputs: Mapping[Field | Slice, Prior]
+    inputs: Mapping[Field | Slice | Param, Prior]
     params: Sequence[Param] = ()
-    conditions: Mapping[str, Dirichlet] = field(default_factory=dict)
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    integrals: Mapping[str, Integral] = field(default_factory=dict)
     time_scheme: TimeScheme = "crank-nicolson"
     source: str = ""
     simulate: Callable[..., Any] | None = None
-    residual: Callable[[Grid], Residual] | None = None
+    residual: Callable[..., Residual] | None = None
 
     def __post_init__(self) -> None:
         if not self.fields:
             raise UsageError(f"{self.name}: a PDE needs at least one field")
         if not self.equations and self.residual is None:
             raise UsageError(f"{self.name}: a PDE needs an equation or a residual of its own")
-        if clash := set(self.equations) & set(self.conditions):
-            raise UsageError(f"{self.name}: {sorted(clash)} names both an equation and a condition")
-        known = {*self.fields, *self.params}
+        labels = [*self.equations, *self.conditions, *self.integrals]
+        if clash := {label for label in labels if labels.count(label) > 1}:
+            raise UsageError(
+                f"{self.name}: {sorted(clash)} names more than one equation, condition or integral"
+            )
         for label, expression in self.equations.items():
-            self._check(label, expression, known)
+            self._check(label, expression, "the equation")
         for label, condition in self.conditions.items():
             if condition.field not in self.fields:
                 raise UsageError(f"{self.name}, {label}: {condition.field} is not a declared field")
-            for axis in condition.on:
-                self.grid.index(axis)
+            with labelled(f"{self.name}, {label}"):
+                for axis, end in condition.ends(self.grid):
+                    for part in condition.parts(axis, end, self.grid):
+                        self._check(label, part)
+            self._check(label, condition.value)
+        for label, integral in self.integrals.items():
+            self._check(label, integral.integrand, "the integrand")
+            self._check(label, integral.value)
         for given in self.inputs:
-            if (given.field if isinstance(given, Slice) else given) not in self.fields:
+            of = given.field if isinstance(given, Slice) else given
+            if isinstance(of, Param):
+                if of not in self.params or not of.free:
+                    raise UsageError(f"{self.name}: the input {of} is not a declared free param")
+            elif of not in self.fields:
                 raise UsageError(f"{self.name}: the input {given} is not a declared field")
             if isinstance(given, Slice):
                 self.slice_index(given, self.grid)
 
-    def _check(self, label: str, expression: sympy.Expr, known: set[Any]) -> None:
+    def _check(self, label: str, expression: Any, must_have_fields: str = "") -> None:
+        expression = sympy_of(expression)
         for symbol in expression.free_symbols:
             if isinstance(symbol, Coordinate):
                 if symbol.name not in self.grid.axes:
                     raise UsageError(f"{self.name}, {label}: the grid has no axis {symbol}")
-            elif symbol not in known:
+            elif symbol not in {*self.fields, *self.params}:
                 raise UsageError(f"{self.name}, {label}: {symbol} is neither a field nor a param")
-        if not expression.atoms(D) and not expression.free_symbols & set(self.fields):
-            raise UsageError(f"{self.name}, {label}: the equation has no field in it")
+        if must_have_fields and not expression.free_symbols & set(self.fields):
+            raise UsageError(f"{self.name}, {label}: {must_have_fields} has no field in it")
 
-    def bind(self, grid: Grid | None = None) -> Residual:
-        """Return the residual on a grid: the plugin's own, or the compiled one."""
+    def bind(self, grid: Grid | None = None, order: Order | Mapping[str, Order] = 2) -> Residual:
+        """Return the residual on a grid: the plugin's own, or the compiled one.
+
+        Args:
+            grid: The grid; the specification's own where none is given.
+            order: Accuracy in space, 2, 4 or 6, or ``"spectral"`` on periodic axes; one for all
+                axes, or by name. Time has the order of ``time_scheme``.
+
+        Raises:
+            UsageError: If the grid is too small for the stencil, or the order cannot be had.
+        """
         grid = grid or self.grid
         if self.residual is not None:
-            return self.residual(grid)
+            takes_order = len(inspect.signature(self.residual).parameters) > 1
+            return self.residual(grid, order) if takes_order else self.residual(grid)
         from piddm.symbolic.residual import StencilResidual
 
-        return StencilResidual(self, grid)
+        with labelled(self.name):
+            return StencilResidual(self, grid, order)
 
     def slice_index(self, given: Slice, grid: Grid) -> tuple[int, int]:
         """Return ``(dimension, node)`` of a slice on a grid: it must be at an end of its axis."""
@@ -123,6 +146,31 @@ class PDE:
         )
 
     @property
+    def free_params(self) -> tuple[str, ...]:
+        """Names of the params whose values are unknowns."""
+        return tuple(p.name for p in self.params if p.free)
+
+    @property
     def field_names(self) -> tuple[str, ...]:
         """Names of the fields, in order."""
         return tuple(f.name for f in self.fields)
+
+
+def sympy_of(value: Any) -> sympy.Expr:
+    """Return a number or an expression as an expression; text is refused, never evaluated."""
+    import sympy
+
+    try:
+        return sympy.sympify(value, strict=True)
+    except sympy.SympifyError:
+        raise UsageError(f"{value!r} is neither a number nor a sympy expression") from None
+
+
+@contextmanager
+def labelled(label: str) -> Iterator[None]:
+    """Say of which equation a mistake is."""
+    try:
+        yield
+    except UsageError as error:
+        text = str(error)
+        raise UsageError(text if text.startswith(label) else f"{label}: {text}") from error

@@ -9,6 +9,7 @@ from piddm.symbolic.operators import (
     Field,
     Param,
     Slice,
+    curl,
     div,
     dot,
     grad,
@@ -20,6 +21,6 @@ from piddm.symbolic.operators import (
 )
 
 __all__ = [
-    "Coordinate", "D", "Field", "Param", "Slice", "div", "dot", "grad", "laplace",
+    "Coordinate", "D", "Field", "Param", "Slice", "curl", "div", "dot", "grad", "laplace",
     "t", "x", "y", "z",
 ]  # fmt: skip

@@ -56,20 +56,23 @@ class Param(sympy.Symbol):
         name: Name; per-sample values are passed under it, beside the fields.
         value: Value used where no per-sample value is given.
         doc: What it is, for people.
+        free: Its value is an unknown like the fields': solved for where nothing gives it, and
+            fitted to a sample, by least squares on the residual, where only fields are there.
     """
 
     value: float
     doc: str
+    free: bool
 
-    def __new__(cls, name: str, value: float, doc: str = "") -> Param:
+    def __new__(cls, name: str, value: float, doc: str = "", free: bool = False) -> Param:
         """Create the symbol; params of one name and different values are different symbols."""
         symbol = sympy.Symbol.__xnew__(cls, name, real=True)  # pyright: ignore
-        symbol.value, symbol.doc = float(value), doc
+        symbol.value, symbol.doc, symbol.free = float(value), doc, free
         return symbol
 
     def _hashable_content(self) -> tuple[Any, ...]:
         # sympy takes equal symbols for one, and would hand one author's value to another.
-        return (*super()._hashable_content(), self.value)
+        return (*super()._hashable_content(), self.value, self.free)
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,16 @@ def div(vector: Sequence[sympy.Expr], axes: Sequence[Coordinate]) -> sympy.Expr:
 def laplace(expression: sympy.Expr, axes: Sequence[Coordinate]) -> sympy.Expr:
     """Laplacian along the given axes."""
     return sympy.Add(*(D(expression, axis, 2) for axis in axes))
+
+
+def curl(vector: Sequence[Any], axes: Sequence[Coordinate]) -> Any:
+    """Curl: of two components a scalar, of three a vector."""
+    if len(vector) != len(axes) or len(axes) not in (2, 3):
+        raise UsageError(f"curl of {len(vector)} components along {len(axes)} axes")
+    if len(axes) == 2:
+        return D(vector[1], axes[0]) - D(vector[0], axes[1])
+    around = [(1, 2), (2, 0), (0, 1)]
+    return [D(vector[k], axes[j]) - D(vector[j], axes[k]) for j, k in around]
 
 
 def dot(a: Sequence[sympy.Expr], b: Sequence[sympy.Expr]) -> sympy.Expr:

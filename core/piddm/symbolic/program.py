@@ -12,13 +12,25 @@ import torch
 from torch import Tensor
 
 
+SPECTRAL = 0
+"""Stands for the order of accuracy along an axis that is differentiated spectrally."""
+
+
 @dataclass(frozen=True)
 class Span:
-    """A range along one axis: nodes ``start .. stop-1``, or the midpoints just above them."""
+    """A range along one axis: nodes ``start .. stop-1``, or the midpoints just above them.
+
+    Args:
+        start: First index.
+        stop: Index after the last.
+        half: Whether these are midpoints.
+        order: Order of accuracy of what is computed there along this axis.
+    """
 
     start: int
     stop: int
     half: bool = False
+    order: int = 2
 
     @property
     def length(self) -> int:

@@ -1,0 +1,118 @@
+"""What holds at the ends of axes, and over the whole domain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from piddm.errors import UsageError
+from piddm.symbolic.operators import Coordinate, D, Field, Slice
+
+if TYPE_CHECKING:
+    import sympy
+
+    from piddm.grid import Grid
+
+
+@dataclass(frozen=True)
+class Condition:
+    r"""A linear relation of a field and its normal derivative at the ends of some axes.
+
+    .. math:: \alpha u + \beta\,\partial_n u = g
+
+    with the outward normal; on the axis of time, :math:`\partial_n` is :math:`\partial_t`.
+    Use :class:`Dirichlet`, :class:`Neumann` or :class:`Robin`.
+    """
+
+    where: Field | Slice
+    value: Any = 0
+    on: tuple[str, ...] = ()
+
+    alpha = 1
+    beta = 0
+
+    @property
+    def field(self) -> Field:
+        """The field that it is about."""
+        return self.where.field if isinstance(self.where, Slice) else self.where
+
+    def ends(self, grid: Grid) -> list[tuple[str, int]]:
+        """Return the ends where it holds: axis, and -1 for its lower or 1 for its upper end.
+
+        Raises:
+            UsageError: If an axis is periodic or unknown, or a place is not at an end.
+        """
+        if isinstance(self.where, Slice):
+            axis = grid.axes[self.where.axis] if grid.index(self.where.axis) >= 0 else None
+            if axis is not None and not axis.periodic:
+                if self.where.value == axis.lower:
+                    return [(self.where.axis, -1)]
+                if self.where.value == axis.upper:
+                    return [(self.where.axis, 1)]
+            raise UsageError(f"{self.where} is not at an end of the axis {self.where.axis}")
+        for name in self.on:
+            if grid.axes[grid.names[grid.index(name)]].periodic:
+                raise UsageError(f"the axis {name} is periodic and has no ends")
+        bounded = [k for k, a in grid.axes.items() if not a.periodic and not a.time]
+        return [(name, end) for name in self.on or bounded for end in (-1, 1)]
+
+    def parts(self, axis: str, end: int, grid: Grid) -> tuple[sympy.Expr, sympy.Expr]:
+        """Return its left side, term by term, at one end of one axis."""
+        sign = 1 if grid.axes[axis].time else end
+        return self.alpha * self.field, self.beta * sign * D(self.field, Coordinate(axis))
+
+
+@dataclass(frozen=True)
+class Dirichlet(Condition):
+    """The field has a given value: u = g.
+
+    Args:
+        where: The field, or one end: ``u.at(x=0)``.
+        value: Number or expression in coordinates, params and other fields.
+        on: Names of axes, both ends of each; all bounded axes but time where none is named.
+    """
+
+
+@dataclass(frozen=True)
+class Neumann(Condition):
+    r"""The outward normal derivative has a given value: :math:`\partial_n u = g`.
+
+    Args:
+        where: The field, or one end: ``u.at(x=0)``.
+        value: Number or expression in coordinates, params and other fields.
+        on: Names of axes, both ends of each; all bounded axes but time where none is named.
+    """
+
+    alpha = 0
+    beta = 1
+
+
+@dataclass(frozen=True)
+class Robin(Condition):
+    r"""A mix of both: :math:`\alpha u + \beta\,\partial_n u = g`.
+
+    Args:
+        where: The field, or one end: ``u.at(x=0)``.
+        value: Number or expression in coordinates, params and other fields.
+        on: Names of axes, both ends of each; all bounded axes but time where none is named.
+        alpha: Factor of the field: number or expression.
+        beta: Factor of its outward normal derivative: number or expression.
+    """
+
+    alpha: Any = 1
+    beta: Any = 1
+
+
+@dataclass(frozen=True)
+class Integral:
+    r"""The integral over space has a given value: :math:`\int f\,dx = g`, at every time.
+
+    Args:
+        integrand: Expression in fields, coordinates and params: ``u`` for the total mass.
+        value: Number or expression in time and params.
+        conserved: The integral keeps the value it has at the first time, whatever that is.
+    """
+
+    integrand: Any
+    value: Any = 0
+    conserved: bool = False

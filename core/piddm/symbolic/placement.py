@@ -1,0 +1,159 @@
+"""Where the rows of equations and conditions are on a grid, and which nodes they touch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from piddm.conditions import Dirichlet
+from piddm.errors import UsageError
+from piddm.grid import Grid
+from piddm.interfaces import Reach
+from piddm.symbolic.compiler import Builder, derivative_order
+from piddm.symbolic.operators import D, Slice
+from piddm.symbolic.program import SPECTRAL, Load, Place, Scalar, Span
+
+if TYPE_CHECKING:
+    import sympy
+
+    from piddm.pde import PDE, Order
+
+
+def orders(grid: Grid, order: Order | Mapping[str, Order]) -> tuple[int, ...]:
+    """Return the order of accuracy along each axis, 0 for spectral.
+
+    Raises:
+        UsageError: If an axis is unknown or cannot have the order.
+    """
+    named = isinstance(order, Mapping)
+    wanted = dict(order) if isinstance(order, Mapping) else dict.fromkeys(grid.names, order)
+    for name, value in wanted.items():
+        axis = grid.axes[grid.names[grid.index(name)]]
+        if value not in (2, 4, 6, "spectral"):
+            raise UsageError(f"order {value!r} along {name}: choose 2, 4, 6 or 'spectral'")
+        if axis.time and named:
+            raise UsageError(f"{name} is time: its order is that of the time scheme")
+        if value == "spectral" and not axis.periodic and not axis.time:
+            raise UsageError(
+                f"the axis {name} is not periodic, and spectral derivatives are: "
+                f"give an order by axis, such as {{{name!r}: 4}}"
+            )
+    return tuple(
+        2 if axis.time else SPECTRAL if wanted.get(name, 2) == "spectral" else wanted.get(name, 2)
+        for name, axis in grid.axes.items()
+    )  # pyright: ignore
+
+
+def steps_in_time(expression: sympy.Expr, pde: PDE, grid: Grid) -> int | None:
+    """Return the dimension of time where the equation is a one-step relation between two times."""
+    if pde.time_scheme == "centred":
+        return None
+    for d in expression.atoms(D):
+        _, axis, order = d.parts  # pyright: ignore
+        if grid.axes[axis.name].time and order == 1:
+            return grid.index(axis.name)
+    return None
+
+
+def interior(expression: sympy.Expr, pde: PDE, grid: Grid, accuracy: tuple[int, ...]) -> Place:
+    """Return where an equation holds: conditions take the place of rows at the ends of axes.
+
+    A derivative of order m leaves m rows to conditions, half of them at each end. Of an odd order,
+    the end with more conditions has one more, the lower one where there is no telling.
+    """
+    half = steps_in_time(expression, pde, grid)
+    ends = [end for c in pde.conditions.values() for end in c.ends(grid)]
+    spans = []
+    for d, (name, axis) in enumerate(grid.axes.items()):
+        if d == half:
+            spans.append(Span(0, axis.size - 1, half=True))
+            continue
+        rim = 0 if axis.periodic else derivative_order(expression, name)
+        low, high = (rim + 1) // 2, rim // 2
+        if not axis.time and ends.count((name, 1)) > ends.count((name, -1)):
+            low, high = high, low
+        if low + high >= axis.size:
+            raise UsageError(
+                f"the stencil needs {rim + 1} nodes along {name}, the grid has {axis.size}"
+            )
+        spans.append(Span(low, axis.size - high, order=accuracy[d]))
+    return tuple(spans)
+
+
+def faces(name: str, pde: PDE, grid: Grid, accuracy: tuple[int, ...]) -> list[tuple[Any, Place]]:
+    """Return where a condition holds: the end of an axis, and the range of its rows.
+
+    Every node of a corner has one row: of a Dirichlet condition, else of the one named first.
+    """
+    condition = pde.conditions[name]
+    # The initial state is an input, which a condition must not determine a second time.
+    given = {i.field for i in pde.inputs if isinstance(i, Slice) and grid.axes[i.axis].time}
+    rival = sorted(pde.conditions.items(), key=lambda c: not isinstance(c[1], Dirichlet))
+    taken: list[tuple[str, int]] = []
+    for other, c in rival:
+        if other == name:
+            break
+        if c.field == condition.field:
+            taken += c.ends(grid)
+    found = []
+    for axis, end in condition.ends(grid):
+        spans = []
+        for d, (along, a) in enumerate(grid.axes.items()):
+            low, high = int((along, -1) in taken), int((along, 1) in taken)
+            if a.time and along != axis and condition.field in given:
+                low = 1
+            span = (0, 1) if end < 0 else (a.size - 1, a.size)
+            span = span if along == axis else (low, a.size - high)
+            spans.append(Span(*span, order=accuracy[d]))
+        found.append(((axis, end), tuple(spans)))
+        taken.append((axis, end))
+    return found
+
+
+def reaches(
+    expression: sympy.Expr, place: Place, pde: PDE, grid: Grid
+) -> tuple[list[Reach], frozenset[str]]:
+    """Return which nodes of each field the rows at a place touch, and which params they use.
+
+    Found by compiling the expression at one row of each kind: the rows along an axis that have the
+    central stencil are of one kind, each row near an end is one of its own.
+    """
+    kinds = []
+    for d, span in enumerate(place):
+        rim = Builder(grid).margin(expression, d, span.half, span.order)
+        size = grid.shape[d] - span.half
+        alone = sorted(
+            {i for i in range(span.start, span.stop) if i < rim or i >= size - rim}
+        )
+        middle = [i for i in range(span.start, span.stop) if rim <= i < size - rim]
+        kinds.append([[i] for i in alone] + ([middle] if middle else []))
+    index = np.arange(int(np.prod([s.length for s in place]))).reshape([s.length for s in place])
+    found, params = [], frozenset()
+    for kind in itertools.product(*kinds):
+        probe = Builder(grid, pde.time_scheme)
+        first = [rows[0] for rows in kind]
+        probe.value(
+            expression,
+            tuple(Span(i, i + 1, s.half, s.order) for i, s in zip(first, place, strict=True)),
+        )
+        touched: dict[str, set[tuple[int, ...]]] = {}
+        for load in (s for s in probe.steps if isinstance(s, Load)):
+            # Of a row between two times, the node is the later one.
+            spans = (
+                range(s.start - i - of.half, s.stop - i - of.half)
+                for s, i, of in zip(load.place, first, place, strict=True)
+            )
+            touched.setdefault(load.name, set()).update(itertools.product(*spans))
+        rows = index[np.ix_(*([i - s.start for i in r] for r, s in zip(kind, place, strict=True)))]
+        found.append(Reach(rows.ravel(), {k: sorted(v) for k, v in touched.items()}))
+        params |= {s.name for s in probe.steps if isinstance(s, Scalar)}
+    return found, params
+
+
+def nodes(place: Place) -> np.ndarray:
+    """Return the node of each row at a place, ``(rows, axes)``."""
+    at = np.indices([s.length for s in place]).reshape(len(place), -1).T
+    return at + np.array([s.start + s.half for s in place])
