@@ -1,63 +1,84 @@
-"""The derived solver: Newton's method on the residual's own discrete equations, inputs held."""
+"""Newton's method on a residual's own discrete equations, for any choice of unknowns."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import maximum_bipartite_matching
 from torch import Tensor
 
-from piddm.blocks import BlockLayout
 from piddm.errors import PiddmError, UsageError
 from piddm.interfaces import Residual
 from piddm.jacobian import Jacobian
+from piddm.linear import LinearSystem, Singular
 
 TOLERANCE = 1e-11
-"""Largest residual of a converged row, over the equation's largest term."""
+"""Root mean square of the rows of a converged equation, over its largest term."""
 
 
 class NewtonSolver:
-    """Solves R(x) = 0 for chosen nodes, all others held, a batch at a time.
+    """Solves R(x) = 0 for chosen nodes and params, all others held, a batch at a time.
+
+    Rows that no unknown touches are left out: they say something of what is held alone.
 
     Args:
-        residual: A local residual.
+        residual: A residual.
         held: Field name to boolean ``(*grid.shape)``: what is given rather than solved for.
+        params: Free params to solve for.
+        rows: Name to boolean ``(rows,)``: which rows to solve; all where none is given.
+
+    Attributes:
+        idle: Field name to the number of nodes that are not held and that no row touches; they
+            stay as they are.
+        idle_rows: Name to the positions of rows that no unknown touches.
 
     Raises:
-        UsageError: If there are not as many rows as unknowns.
+        UsageError: If there are not as many rows as unknowns, or rows that say the same.
     """
 
-    def __init__(self, residual: Residual, held: dict[str, np.ndarray]) -> None:
+    def __init__(
+        self,
+        residual: Residual,
+        held: Mapping[str, np.ndarray],
+        params: tuple[str, ...] = (),
+        rows: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         self.residual, names = residual, residual.field_names
-        free = {k: ~held.get(k, np.zeros(residual.grid.shape, dtype=bool)) for k in names}
+        nowhere = np.zeros(residual.grid.shape, dtype=bool)
+        free = {k: ~held.get(k, nowhere) for k in names}
         self.fields = tuple(k for k in names if free[k].any())
-        self._jacobian = jacobian = Jacobian(residual, self.fields)
-        unknown = np.concatenate([free[k].ravel() for k in self.fields])
-        self._unknown = torch.from_numpy(np.flatnonzero(unknown))
-        if jacobian.rows != len(self._unknown):
-            rows = ", ".join(f"{k}: {len(r.nodes)}" for k, r in residual.rows.items())
-            raise UsageError(
-                f"ill-posed: {jacobian.rows} rows ({rows}) for {len(self._unknown)} unknown values "
-                f"of {', '.join(self.fields)}; give another input or condition"
-            )
-        keep = unknown[jacobian.column]
-        number = np.cumsum(unknown) - 1
-        self._keep = torch.from_numpy(np.flatnonzero(keep))
-        line = np.tile(np.indices(residual.grid.shape)[0].ravel(), len(self.fields))
-        try:
-            self._layout = BlockLayout(
-                jacobian.row[keep],
-                number[jacobian.column[keep]],
-                jacobian.row_nodes[:, 0],
-                line[unknown],
-            )
-        except ValueError as error:
-            first = next(iter(residual.grid.axes))
-            raise UsageError(
-                f"{self._names()}: there are not as many rows as unknown values on each line of "
-                f"nodes along {first}; put the axis that the equation steps along first"
-            ) from error
+        if not self.fields and not params:
+            raise UsageError("nothing is left to solve for: every field is given")
+        self._jacobian = jacobian = Jacobian(residual, self.fields or names, params)
+        wanted = np.concatenate(
+            [*(free[k].ravel() for k in jacobian.fields), np.ones(len(params), dtype=bool)]
+        )
+        chosen = np.ones(jacobian.rows, dtype=bool)
+        if rows is not None:
+            chosen = np.concatenate([rows[name] for name in residual.rows])
+        entry = wanted[jacobian.column] & chosen[jacobian.row]
+        touched = np.isin(np.arange(jacobian.columns), jacobian.column[entry])
+        self._active = np.isin(np.arange(jacobian.rows), jacobian.row[entry])
+        self.idle = self._count_columns(wanted & ~touched)
+        self.idle_rows = {
+            name: np.flatnonzero(part) for name, part in self._by_name(chosen & ~self._active)
+        }
+        self._unknown = torch.from_numpy(np.flatnonzero(touched))
+        self._rows = torch.from_numpy(np.flatnonzero(self._active))
+        self._keep = torch.from_numpy(np.flatnonzero(entry))
+        row = (np.cumsum(self._active) - 1)[jacobian.row[entry]]
+        column = (np.cumsum(touched) - 1)[jacobian.column[entry]]
+        self._check_square(row, column)
+        lines = None
+        if not params and jacobian.local.all():
+            line = np.tile(np.indices(residual.grid.shape)[0].ravel(), len(jacobian.fields))
+            lines = (jacobian.row_nodes[self._active, 0], line[touched])
+        self._system = LinearSystem(row, column, len(self._rows), lines)
 
-    def solve(self, start: dict[str, Tensor], iterations: int = 30) -> dict[str, Tensor]:
+    def solve(self, start: Mapping[str, Tensor], iterations: int = 30) -> dict[str, Tensor]:
         """Return the solution next to ``start``, float64.
 
         Each step is halved until the residual falls, sample by sample.
@@ -66,61 +87,134 @@ class NewtonSolver:
             PiddmError: If a sample's residual does not come down to round-off.
         """
         x = {k: v.double() for k, v in start.items()}
-        error, size = self._error(x)
+        x = self.residual.fit(x)
+        size = self._size(x)
+        error = self._error(x, size)
         for _ in range(iterations):
-            if bool((error <= TOLERANCE * size).all()):
+            if bool((error <= TOLERANCE).all()):
                 break
             rows, values = self._jacobian.values(x)
             try:
-                step = self._layout.solve(values[self._keep], rows)
-            except RuntimeError as error:
-                raise PiddmError(
-                    f"the linearised equations {self._names()} are singular: something is not "
-                    "determined (a pressure up to a constant?); give a condition or an input for it"
-                ) from error
-            x, new = self._search(x, step, error)
-            stalled = bool((new >= 0.5 * error).all())
-            error, size = new, self._error(x)[1]
-            if stalled:
+                step = self._system.solve(values[self._keep], rows[:, self._rows])
+            except Singular as singular:
+                raise PiddmError(self._undetermined(singular.vector)) from singular
+            # A term that is zero where it starts has a size only where it goes.
+            size = torch.maximum(size, self._size(self._moved(x, step)))
+            x, before, after = self._search(x, step, size)
+            size = self._size(x)
+            error = self._error(x, size)
+            if bool((after >= 0.5 * before).all()):
                 break
-        if not bool((error <= 1e3 * TOLERANCE * size).all()):
-            worst = float((error / size).nan_to_num(torch.inf).max())
-            raise PiddmError(
-                f"Newton stopped at {worst:.1e} of the largest term of {self._names()}; "
-                "refine the grid or check the equation"
-            )
+        if not bool((error <= 1e3 * TOLERANCE).all()):
+            raise PiddmError(self._diverged(x, error, size))
         return x
 
-    def _names(self) -> str:
-        return ", ".join(self.residual.rows)
+    def _size(self, x: dict[str, Tensor]) -> Tensor:
+        """Return the size of each row's equation, its largest term, ``(batch, rows)``."""
+        parts = []
+        for name, terms in self.residual.terms(x).items():
+            sizes = [v.flatten(1).square().mean(1).sqrt() for v in terms.values()]
+            size = torch.stack(sizes).amax(0).clamp_min(1e-30)
+            parts.append(size[:, None].expand(-1, len(self.residual.rows[name].nodes)))
+        return torch.cat(parts, dim=1)[:, self._rows]
 
-    def _error(self, x: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return root-mean-square residual and size of the largest term, each ``(batch,)``."""
-        rows = self._jacobian.residual_vector(x).square().mean(1).sqrt()
-        terms = [v.flatten(1).square().mean(1).sqrt()
-                 for name, parts in self.residual.terms(x).items()
-                 if not self.residual.rows[name].boundary for v in parts.values()]  # fmt: skip
-        return rows, torch.stack(terms).amax(0).clamp_min(1e-30)
+    def _error(self, x: dict[str, Tensor], size: Tensor) -> Tensor:
+        """Return the root mean square of the rows over their sizes, ``(batch,)``."""
+        return (self._jacobian.vector(x)[:, self._rows] / size).square().mean(1).sqrt()
 
     def _search(
-        self, x: dict[str, Tensor], step: Tensor, error: Tensor
-    ) -> tuple[dict[str, Tensor], Tensor]:
+        self, x: dict[str, Tensor], step: Tensor, size: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Return the state after the longest step that lowers the error, and both errors."""
+        error = self._error(x, size)
         length = torch.ones_like(error)
         while True:
             trial = self._moved(x, step * length[:, None])
-            new = self._error(trial)[0]
+            new = self._error(trial, size)
             worse = ~(new < error)
             if not bool(worse.any()) or float(length.min()) < 1e-3:
                 break
             length = torch.where(worse, length / 2, length)
         kept = {k: torch.where(_like(worse, v), x[k], v) for k, v in trial.items()}
-        return kept, torch.where(worse, error, new)
+        return kept, error, torch.where(worse, error, new)
 
     def _moved(self, x: dict[str, Tensor], step: Tensor) -> dict[str, Tensor]:
-        flat = torch.cat([x[k].flatten(1) for k in self.fields], dim=1)
+        names = [*self._jacobian.fields, *self._jacobian.params]
+        flat = torch.cat([x[k].flatten(1) if x[k].ndim > 1 else x[k][:, None] for k in names], 1)
         flat = flat.index_add(1, self._unknown, -step)
-        parts = flat.split(self._jacobian.nodes, dim=1)
-        return x | {k: p.view_as(x[k]) for k, p in zip(self.fields, parts, strict=True)}
+        parts = flat.split([x[k][0].numel() for k in names], dim=1)
+        return x | {k: p.reshape(x[k].shape) for k, p in zip(names, parts, strict=True)}
+
+    def _by_name(self, rows: np.ndarray) -> Iterable[tuple[str, np.ndarray]]:
+        sizes = [len(r.nodes) for r in self.residual.rows.values()]
+        return zip(self.residual.rows, np.split(rows, np.cumsum(sizes)[:-1]), strict=True)
+
+    def _count_columns(self, columns: np.ndarray) -> dict[str, int]:
+        nodes, names = self._jacobian.nodes, self._jacobian.fields
+        counts = {k: int(columns[i * nodes : (i + 1) * nodes].sum()) for i, k in enumerate(names)}
+        for i, k in enumerate(self._jacobian.params):
+            counts[k] = int(columns[len(names) * nodes + i])
+        return {k: v for k, v in counts.items() if v}
+
+    def _check_square(self, row: np.ndarray, column: np.ndarray) -> None:
+        rows, unknowns = len(self._rows), len(self._unknown)
+        of = np.zeros(self._jacobian.columns, dtype=bool)
+        if rows != unknowns:
+            of[self._unknown.numpy()] = True
+            counts = ", ".join(f"{k}: {v}" for k, v in self._count_columns(of).items())
+            parts = ", ".join(f"{k}: {int(v.sum())}" for k, v in self._by_name(self._active))
+            advice = (
+                "give another input or condition" if rows < unknowns
+                else "drop a condition, or give less"
+            )  # fmt: skip
+            raise UsageError(
+                f"ill-posed: {rows} rows ({parts}) for {unknowns} unknown values ({counts}); {advice}"
+            )
+        pattern = csr_matrix((np.ones(len(row)), (row, column)), shape=(rows, unknowns))
+        match = maximum_bipartite_matching(pattern, perm_type="row")
+        if (match < 0).any():  # no row is left for some unknowns
+            of[self._unknown.numpy()[match < 0]] = True
+            unmatched = ", ".join(self._count_columns(of))
+            raise UsageError(
+                f"ill-posed: the rows {self._names()} do not determine {unmatched} everywhere, and "
+                "determine something else twice; move a condition or an input to another place"
+            )
+
+    def _names(self) -> str:
+        return ", ".join(name for name, part in self._by_name(self._active) if part.any())
+
+    def _undetermined(self, vector: np.ndarray) -> str:
+        """Say what a singular system leaves open: the direction in which it changes nothing."""
+        said = f"the equations {self._names()} are singular"
+        if not len(vector):
+            return f"{said}: something is not determined; give a condition or an input for it"
+        full = np.zeros(self._jacobian.columns)
+        full[self._unknown.numpy()] = vector
+        parts = full[: self._jacobian.nodes * len(self._jacobian.fields)]
+        parts = parts.reshape(-1, self._jacobian.nodes)
+        name = self._jacobian.fields[int(np.abs(parts).max(1).argmax())]
+        part = parts[self._jacobian.fields.index(name)]
+        part = part[part != 0]
+        constant = np.ptp(part) < 1e-3 * np.abs(part).max()
+        what = f"{name} is determined up to a constant" if constant else f"{name} is not determined"
+        advice = "an Integral of it, with a free param to match," if constant else "a condition"
+        return f"{said}: {what}; give {advice} or an input for it"
+
+    def _diverged(self, x: dict[str, Tensor], error: Tensor, size: Tensor) -> str:
+        worst = int(error.nan_to_num(torch.inf).argmax())
+        relative = torch.zeros(self._jacobian.rows, dtype=torch.float64)
+        rows = (self._jacobian.vector(x)[:, self._rows] / size)[worst].abs().cpu()
+        relative[self._rows] = rows.nan_to_num(torch.inf)
+        at = int(relative.argmax())
+        node = tuple(int(i) for i in self._jacobian.row_nodes[at])
+        names = np.repeat(
+            list(self.residual.rows), [len(r.nodes) for r in self.residual.rows.values()]
+        )
+        return (
+            f"Newton stopped at {float(error[worst]):.1e} of the largest term, worst in "
+            f"{names[at]} at node {node}; start nearer to the solution, refine the grid or check "
+            "the equation"
+        )
 
 
 def _like(flag: Tensor, values: Tensor) -> Tensor:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from piddm.conditions import Condition, Integral
-from piddm.errors import UsageError
+from piddm.errors import PiddmError, UsageError
 from piddm.grid import Grid
 from piddm.priors import Prior
 from piddm.symbolic.operators import Coordinate, D, Field, Param, Slice
 
 if TYPE_CHECKING:
     import sympy
+    from torch import Tensor
 
     from piddm.interfaces import Residual
 
@@ -134,6 +135,37 @@ class PDE:
         with labelled(self.name):
             return StencilResidual(self, grid, order)
 
+    def solve(
+        self,
+        given: Mapping[Field | Slice | Param, Tensor],
+        grid: Grid | None = None,
+        order: Order | Mapping[str, Order] = 2,
+        start: Mapping[Field | Param, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """Solve the discrete equations for everything that is not given.
+
+        A forward problem gives the inputs, an inverse one the solution: ``DARCY.solve({a: values})``,
+        ``POISSON.solve({u: values})``, ``ADVECTION.solve({u.at(t=1): values})``.
+
+        Args:
+            given: A field's values ``(batch, *grid.shape)``, a slice's without its axis, a free
+                param's ``(batch,)``.
+            grid: The grid; the specification's own where none is given.
+            order: Accuracy in space: see :meth:`bind`.
+            start: Where Newton's method starts; values that no row determines stay there.
+
+        Returns:
+            Every field and free param, float64, with a residual at round-off.
+
+        Raises:
+            UsageError: If the problem is ill-posed.
+            PiddmError: If Newton's method does not converge, or what is given contradicts a row.
+        """
+        from piddm.derived import DerivedSolver
+
+        with labelled(self.name):
+            return DerivedSolver(self, grid or self.grid, given, order).solve(given, start)
+
     def slice_index(self, given: Slice, grid: Grid) -> tuple[int, int]:
         """Return ``(dimension, node)`` of a slice on a grid: it must be at an end of its axis."""
         axis, dimension = grid.axes[given.axis], grid.index(given.axis)
@@ -171,6 +203,6 @@ def labelled(label: str) -> Iterator[None]:
     """Say of which equation a mistake is."""
     try:
         yield
-    except UsageError as error:
+    except PiddmError as error:
         text = str(error)
-        raise UsageError(text if text.startswith(label) else f"{label}: {text}") from error
+        raise type(error)(text if text.startswith(label) else f"{label}: {text}") from error
