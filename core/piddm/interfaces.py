@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Generator, Tensor, nn
 
 from piddm.grid import Grid
@@ -81,6 +82,28 @@ class Residual(ABC):
     @abstractmethod
     def terms(self, fields: Fields) -> dict[str, dict[str, Tensor]]:
         """Return the terms whose sum each equation is, for its scale and for diagnosis."""
+
+    def tangent(
+        self, fields: Fields, directions: Fields
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the rows, and their derivatives along several directions.
+
+        Args:
+            fields: ``(batch, ...)``, params ``(batch,)``.
+            directions: ``(count, batch, ...)`` by name; what is missing stands still.
+        """
+        count = len(next(iter(directions.values())))
+        batch = len(fields[self.field_names[0]])
+        many = {k: v.repeat(count, *[1] * (v.ndim - 1)) for k, v in fields.items()}
+        moving = {k: v.flatten(0, 1) for k, v in directions.items()}
+        still = {k: v for k, v in many.items() if k not in moving}
+        rows, change = torch.func.jvp(
+            lambda moved: dict(self(still | moved)), ({k: many[k] for k in moving},), (moving,)
+        )[:2]
+        return (
+            {k: v[:batch] for k, v in rows.items()},
+            {k: v.unflatten(0, (count, batch)) for k, v in change.items()},
+        )
 
     def fit(self, fields: Fields) -> dict[str, Tensor]:
         """Return the fields with the free params that they lack, fitted by least squares."""

@@ -114,22 +114,23 @@ class Jacobian:
         """Return the rows ``(batch, rows)`` and the Jacobian's values ``(nonzeros, batch)``."""
         first = fields[self.fields[0]]
         batch, probes = first.shape[0], len(self._seeds)
-        base = {k: v.repeat(probes, *[1] * (v.ndim - 1)) for k, v in fields.items()}
-        tangents = {k: torch.zeros_like(v) for k, v in base.items()}
+        seeds: dict[str, Tensor] = {}
         for p, (name, mask) in enumerate(self._seeds):
-            seed = 1.0 if mask is None else torch.from_numpy(mask).to(first)
-            tangents[name][p * batch : (p + 1) * batch] = seed
-
-        def rows(f: dict[str, Tensor]) -> Tensor:
-            return self.vector(f, scale)
-
-        value, change = torch.func.jvp(rows, (base,), (tangents,))[:2]
-        change = change.view(probes, batch, self.rows).permute(0, 2, 1).reshape(-1, batch)
-        found = change.index_select(0, self._gather.to(change.device))
+            if name not in seeds:
+                seeds[name] = first.new_zeros(probes, *fields[name].shape[1:])
+            seeds[name][p] = 1.0 if mask is None else torch.from_numpy(mask).to(first)
+        directions = {
+            k: v[:, None].expand(probes, batch, *v.shape[1:]) for k, v in seeds.items()
+        }
+        rows, change = self.residual.tangent(fields, directions)
+        value = torch.cat([v.flatten(1) / (scale[k] if scale else 1.0) for k, v in rows.items()], 1)
+        moved = torch.cat([v.flatten(2) / (scale[k] if scale else 1.0) for k, v in change.items()], 2)
+        moved = moved.permute(0, 2, 1).reshape(-1, batch)
+        found = moved.index_select(0, self._gather.to(moved.device))
         dense = [
             self._backward(fields, name, rows, scale) for name, _, rows in self._integrals
         ]
-        return value[:batch], torch.cat([found, *dense]) if dense else found
+        return value, torch.cat([found, *dense]) if dense else found
 
     def _backward(
         self, fields: Fields, name: str, rows: Rows, scale: Mapping[str, float] | None

@@ -1,7 +1,7 @@
 """From an expression to torch operations at a place on a grid.
 
 All symbolic work ends here, at build time. What runs is a :class:`~piddm.symbolic.program.Program`,
-each common subexpression once, which ``torch.compile`` takes whole.
+each common subexpression once.
 
 An expression is evaluated *at a place*: a range of nodes along each axis, or of the midpoints
 between them, with an order of accuracy along each. Everything follows from three rules.
@@ -18,31 +18,37 @@ between them, with an order of accuracy along each. Everything follows from thre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy
 import torch
-from torch import Tensor
 
 from piddm.errors import UsageError
 from piddm.grid import Grid
 from piddm.symbolic.operators import Coordinate, D, Field, Param
-from piddm.symbolic.program import (
-    FUNCTIONS,
+from piddm.symbolic.functions import FUNCTIONS
+from piddm.symbolic.optimise import optimised
+from piddm.symbolic.program import Program
+from piddm.symbolic.stencils import Stencil, central, one_sided, spectral, staggered
+from piddm.symbolic.steps import (
     SPECTRAL,
     Apply,
     Constant,
+    Join,
     Load,
+    Matrix,
     Place,
-    Program,
+    Power,
+    Product,
     Scalar,
     Span,
     Step,
+    Sum,
+    Tap,
 )
-from piddm.symbolic.stencils import Stencil, central, one_sided, spectral, staggered
 
 if TYPE_CHECKING:
     from piddm.pde import TimeScheme
@@ -59,12 +65,19 @@ class Builder:
     Args:
         grid: The grid to discretise on.
         time_scheme: Which of the two times an undifferenced term is taken at.
+        per_sample: Names of params whose values come with each sample; others are numbers.
     """
 
-    def __init__(self, grid: Grid, time_scheme: TimeScheme = "centred") -> None:
-        self.grid = grid
+    def __init__(
+        self,
+        grid: Grid,
+        time_scheme: TimeScheme = "centred",
+        per_sample: frozenset[str] = frozenset(),
+    ) -> None:
+        self.grid, self.per_sample = grid, per_sample
         self.time_weights = TIME_WEIGHTS.get(time_scheme, (0.5, 0.5))
         self.steps: list[Step] = []
+        self.lengths: list[tuple[int, ...]] = []
         self._known: dict[tuple[Any, Place], int] = {}
 
     def value(self, expression: Any, place: Place) -> int:
@@ -81,14 +94,15 @@ class Builder:
             self._known[key] = self._build(expression, place)
         return self._known[key]
 
-    def emit(self, step: Step) -> int:
-        """Append a step and return the position of its result."""
+    def emit(self, step: Step, lengths: tuple[int, ...]) -> int:
+        """Append a step, whose result has the shape given, and return its position."""
         self.steps.append(step)
+        self.lengths.append(lengths)
         return len(self.steps) - 1
 
     def program(self, outputs: dict[str, int]) -> Program:
         """Return the steps so far with the results that are wanted of them."""
-        return Program(tuple(self.steps), outputs, self.grid.shape)
+        return optimised(self.steps, self.lengths, outputs, self.grid.shape)
 
     def margin(self, expression: Any, dim: int, half: bool, order: int) -> int:
         """Return how many rows at each end of an axis the central stencil does not fit."""
@@ -109,9 +123,11 @@ class Builder:
 
     def _build(self, expression: Any, place: Place) -> int:
         if isinstance(expression, Param):
-            return self.emit(Scalar(expression.name, expression.value))
+            if expression.name in self.per_sample:
+                return self.emit(Scalar(expression.name), (1,) * len(place))
+            return self._constant(np.full((1,) * len(place), expression.value))
         if expression.is_number:
-            return self.emit(Constant(float(expression)))
+            return self._constant(np.full((1,) * len(place), float(expression)))
         for dim, span in enumerate(place):
             name = self.grid.names[dim]
             if span.half and not differenced(expression, name):
@@ -122,7 +138,7 @@ class Builder:
             case D():
                 return self._derivative(expression, place)
             case Field():
-                return self.emit(Load(expression.name, place))
+                return self.emit(Load(expression.name, place), tuple(s.length for s in place))
             case Coordinate():
                 return self._coordinate(expression, place)
         return self._apply(expression, place)
@@ -139,7 +155,7 @@ class Builder:
             expression, _at(place, dim, span.start + taps[0][0], span.stop + taps[-1][0], False)
         )
         taps = [(o - taps[0][0], w) for o, w in taps]
-        return self.emit(Apply(weighted(taps, dim + 1, span.length), (source,)))
+        return self._shifted(source, dim, span.length, taps)
 
     def _split(self, expression: Any, place: Place, axis: str) -> int:
         """Split off what is not differenced along an axis, so that it is averaged only once."""
@@ -147,18 +163,16 @@ class Builder:
         if not plain:
             return self._apply(expression, place)
         rest = [a for a in expression.args if differenced(a, axis)]
-        function = add if isinstance(expression, sympy.Add) else multiply
-        position = self.value(expression.func(*plain), place)
-        for argument in rest:
-            position = self.emit(Apply(function, (position, self.value(argument, place))))
-        return position
+        parts = [expression.func(*plain), *rest]
+        together = self._add if isinstance(expression, sympy.Add) else self._multiply
+        return together([self.value(part, place) for part in parts])
 
     def _derivative(self, expression: D, place: Place) -> int:
         argument, axis, m = expression.parts
         dim, name = self.grid.index(axis.name), axis.name
         span = place[dim]
         if not depends(argument, name):
-            return self.emit(Constant(0.0))
+            return self._constant(np.zeros((1,) * len(place)))
         if span.order == SPECTRAL:
             return self._transform(argument, place, dim, m)
         source, of_half, m = self._source(expression, dim, span.half)
@@ -203,7 +217,7 @@ class Builder:
             parts.append(self._edge(source, place, dim, (high, span.stop), m, of_half, power))
         if len(parts) == 1:
             return parts[0]
-        return self.emit(Apply(lambda *v: torch.cat(v, dim=dim + 1), tuple(parts)))
+        return self._join(parts, dim)
 
     def _central(
         self,
@@ -216,9 +230,7 @@ class Builder:
     ) -> int:
         span = place[dim]
         wide = _at(place, dim, span.start + offsets[0], span.stop + offsets[-1], of_half)
-        return self.emit(
-            Apply(weighted(taps, dim + 1, span.length), (self.value(source, wide),))
-        )
+        return self._shifted(self.value(source, wide), dim, span.length, taps)
 
     def _edge(
         self,
@@ -245,7 +257,7 @@ class Builder:
         raised = span.order + 2 if of_half or differenced(source, name) else span.order
         near = Span(first, first + matrix.shape[1], of_half, raised)
         position = self.value(source, (*place[:dim], near, *place[dim + 1 :]))
-        return self.emit(Apply(product(matrix * axis.spacing**-power, dim + 1), (position,)))
+        return self._matrix(position, dim, matrix * axis.spacing**-power)
 
     def _transform(self, argument: Any, place: Place, dim: int, m: int) -> int:
         """Return a spectral derivative: a product with a matrix along one axis."""
@@ -253,78 +265,100 @@ class Builder:
         matrix = spectral(axis.size, axis.upper - axis.lower, m)
         rows = np.arange(span.start, span.stop) % axis.size
         whole = (*place[:dim], Span(0, axis.size, order=SPECTRAL), *place[dim + 1 :])
-        return self.emit(Apply(product(matrix[rows], dim + 1), (self.value(argument, whole),)))
+        return self._matrix(self.value(argument, whole), dim, matrix[rows])
 
     def _coordinate(self, expression: Coordinate, place: Place) -> int:
         dim, axis = self.grid.index(expression.name), self.grid.axes[expression.name]
         values = axis.lower + axis.spacing * np.arange(place[dim].start, place[dim].stop)
-        shape = [1] * (len(place) + 1)
-        shape[dim + 1] = -1
-        return self.emit(Constant(values.reshape(shape)))
+        return self._constant(values.reshape([-1 if d == dim else 1 for d in range(len(place))]))
 
     def _apply(self, expression: Any, place: Place) -> int:
         """Apply a sum, product, power or function to its evaluated arguments."""
-        if isinstance(expression, (sympy.Add, sympy.Mul)):
-            function = add if isinstance(expression, sympy.Add) else multiply
-            position = self.value(expression.args[0], place)
-            for argument in expression.args[1:]:
-                position = self.emit(Apply(function, (position, self.value(argument, place))))
-            return position
-        if isinstance(expression, sympy.Pow) and expression.exp.is_number:
-            base = self.value(expression.base, place)
-            return self.emit(Apply(_power(float(expression.exp)), (base,)))
-        function = FUNCTIONS.get(expression.func)
-        if function is None:
+        if isinstance(expression, sympy.Add):
+            return self._add([self.value(a, place) for a in expression.args])
+        if isinstance(expression, sympy.Mul):
+            return self._multiply([self.value(a, place) for a in expression.args])
+        if isinstance(expression, sympy.Pow):
+            base, exponent = expression.args
+            if not exponent.is_number:
+                return self.value(sympy.exp(exponent * sympy.log(base), evaluate=False), place)
+            source = self.value(base, place)
+            if exponent == 2:
+                return self.emit(Product(source, source), self.lengths[source])
+            return self.emit(Power(source, float(exponent)), self.lengths[source])  # pyright: ignore
+        if isinstance(expression, (sympy.Max, sympy.Min)):
+            return self.value(_pairwise(expression), place)
+        if expression.func not in FUNCTIONS:
             raise UsageError(f"{expression.func.__name__} in {expression} has no torch counterpart")
-        return self.emit(Apply(function, tuple(self.value(a, place) for a in expression.args)))
+        source = self.value(expression.args[0], place)
+        return self.emit(Apply(*FUNCTIONS[expression.func], source), self.lengths[source])
+
+    def _constant(self, value: np.ndarray) -> int:
+        return self.emit(Constant(torch.from_numpy(value[None])), value.shape)
+
+    def _add(self, parts: Sequence[int]) -> int:
+        lengths = self._together(parts)
+        nowhere = (None,) * len(lengths)
+        return self.emit(Sum(tuple(Tap(p, nowhere, 1.0) for p in parts), lengths), lengths)
+
+    def _multiply(self, parts: Sequence[int]) -> int:
+        # Numbers go into the weight of a sum, which costs nothing.
+        numbers = [p for p in parts if self._number(p) is not None]
+        rest = [p for p in parts if p not in numbers]
+        if not rest:
+            position, *rest = numbers
+            numbers = []
+        else:
+            position, *rest = rest
+        for part in rest:
+            lengths = self._together((position, part))
+            position = self.emit(Product(position, part), lengths)
+        if not numbers:
+            return position
+        weight = float(np.prod([self._number(p) for p in numbers]))
+        lengths = self.lengths[position]
+        return self.emit(Sum((Tap(position, (None,) * len(lengths), weight),), lengths), lengths)
+
+    def _number(self, position: int) -> float | None:
+        step = self.steps[position]
+        if isinstance(step, Constant) and step.value.numel() == 1:
+            return float(step.value)
+        return None
+
+    def _together(self, parts: Sequence[int]) -> tuple[int, ...]:
+        return tuple(map(max, zip(*(self.lengths[p] for p in parts), strict=True)))
+
+    def _shifted(self, source: int, dim: int, length: int, taps: list[tuple[int, float]]) -> int:
+        """Return the sum of ranges of one result, shifted along one axis."""
+        of = self.lengths[source]
+        lengths = (*of[:dim], length, *of[dim + 1 :])
+        found = tuple(
+            Tap(source, tuple(o if d == dim and of[dim] != length else None
+                              for d in range(len(of))), w)
+            for o, w in taps
+        )  # fmt: skip
+        return self.emit(Sum(found, lengths), lengths)
+
+    def _matrix(self, source: int, dim: int, matrix: np.ndarray) -> int:
+        of = self.lengths[source]
+        return self.emit(
+            Matrix(source, dim, torch.from_numpy(np.ascontiguousarray(matrix))),
+            (*of[:dim], len(matrix), *of[dim + 1 :]),
+        )
+
+    def _join(self, parts: list[int], dim: int) -> int:
+        of = self.lengths[parts[0]]
+        length = sum(self.lengths[p][dim] for p in parts)
+        return self.emit(Join(tuple(parts), dim), (*of[:dim], length, *of[dim + 1 :]))
 
 
-def weighted(taps: list[tuple[int, float]], axis: int, length: int) -> Callable[[Tensor], Tensor]:
-    """Return the sum of shifted slices along a dimension, each by its weight."""
-    if len(taps) == 1:
-        ((offset, weight),) = taps
-        return lambda v: v.narrow(axis, offset, length) * weight
-    if len(taps) == 2 and taps[0][1] == -taps[1][1]:
-        (low, _), (high, weight) = taps
-        return lambda v: (v.narrow(axis, high, length) - v.narrow(axis, low, length)) * weight
-    if len(taps) == 2 and taps[0][1] == taps[1][1]:
-        (low, weight), (high, _) = taps
-        return lambda v: (v.narrow(axis, low, length) + v.narrow(axis, high, length)) * weight
-
-    def combine(v: Tensor) -> Tensor:
-        total = v.narrow(axis, taps[0][0], length) * taps[0][1]
-        for offset, weight in taps[1:]:
-            total = total.add(v.narrow(axis, offset, length), alpha=weight)
-        return total
-
-    return combine
-
-
-def product(matrix: np.ndarray, axis: int) -> Callable[[Tensor], Tensor]:
-    """Return the product with a matrix along a dimension."""
-    constant = torch.from_numpy(np.ascontiguousarray(matrix))
-
-    def apply(v: Tensor) -> Tensor:
-        along = constant.to(v).mT
-        return (v.movedim(axis, -1) @ along).movedim(-1, axis)
-
-    return apply
-
-
-def _power(exponent: float) -> Callable[[Any], Any]:
-    if exponent == 2:
-        return lambda v: v * v
-    return lambda v: v ** (int(exponent) if exponent.is_integer() else exponent)
-
-
-def add(a: Any, b: Any) -> Any:
-    """Return a + b."""
-    return a + b
-
-
-def multiply(a: Any, b: Any) -> Any:
-    """Return a b."""
-    return a * b
+def _pairwise(expression: Any) -> Any:
+    """Write the larger or smaller of several values by absolute values, two at a time."""
+    sign = 1 if isinstance(expression, sympy.Max) else -1
+    first, *rest = expression.args
+    for other in rest:
+        first = (first + other + sign * sympy.Abs(first - other, evaluate=False)) / 2
+    return first
 
 
 def _at(place: Place, dim: int, start: int, stop: int, half: bool) -> Place:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from piddm.interfaces import Rows
+from piddm.symbolic.execution import run
 from piddm.symbolic.operators import D
 from piddm.symbolic.program import Program
 
@@ -45,7 +46,7 @@ class Fit:
 
         def rows(p: Tensor) -> Tensor:
             named = {name: p[:, k] for k, name in enumerate(missing)}
-            out = program.run(fields | named)
+            out = run(program, fields | named)
             return torch.cat([out[k].flatten(1) for k in sorted(wanted)], dim=1)
 
         p = like.new_tensor([self._defaults[name] for name in missing]).expand(batch, -1)

@@ -14,7 +14,7 @@ from piddm.grid import Grid
 from piddm.interfaces import Reach
 from piddm.symbolic.compiler import Builder, derivative_order
 from piddm.symbolic.operators import D, Slice
-from piddm.symbolic.program import SPECTRAL, Load, Place, Scalar, Span
+from piddm.symbolic.steps import SPECTRAL, Load, Place, Scalar, Span
 
 if TYPE_CHECKING:
     import sympy
@@ -133,7 +133,7 @@ def reaches(
     index = np.arange(int(np.prod([s.length for s in place]))).reshape([s.length for s in place])
     found, params = [], frozenset()
     for kind in itertools.product(*kinds):
-        probe = Builder(grid, pde.time_scheme)
+        probe = Builder(grid, pde.time_scheme, frozenset(p.name for p in pde.params))
         first = [rows[0] for rows in kind]
         probe.value(
             expression,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import sympy
@@ -19,7 +19,9 @@ from piddm.symbolic.compiler import Builder
 from piddm.symbolic.fitting import Fit
 from piddm.symbolic.operators import Coordinate
 from piddm.symbolic.placement import faces, interior, nodes, orders, reaches
-from piddm.symbolic.program import Apply, Place, Span
+from piddm.symbolic.execution import run
+from piddm.symbolic.program import Program
+from piddm.symbolic.steps import Integrate, Place, Span, Sum, Tap
 from piddm.symbolic.stencils import quadrature
 
 if TYPE_CHECKING:
@@ -45,108 +47,152 @@ class StencilResidual(Residual):
     def __init__(self, pde: PDE, grid: Grid, order: Order | Mapping[str, Order] = 2) -> None:
         self.grid, self.field_names, self.order = grid, pde.field_names, order
         self._pde, self._orders = pde, orders(grid, order)
-        self._whole = Builder(grid, pde.time_scheme)
-        self._parted = Builder(grid, pde.time_scheme)
-        self._outputs: dict[str, list[int]] = {}
-        self._parts: dict[str, dict[str, int]] = {}
+        self.free_params = pde.free_params
+        self._params = frozenset(p.name for p in pde.params)
+        # Programs by the params that are given per sample: the others are numbers, which cost none.
+        self._programs: dict[frozenset[str], Program] = {}
+        self._terms: dict[frozenset[str], Program] = {}
+        self._parts: dict[str, int] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         rows: dict[str, Rows] = {}
         for name, expression in pde.equations.items():
             with labelled(name):
-                rows[name] = self._equation(name, expression)
+                place = interior(expression, pde, grid, self._orders)
+                found, params = reaches(expression, place, pde, grid)
+                rows[name] = Rows(nodes(place), found, params=params)
+                self._shapes[name] = tuple(s.length for s in place)
         for name in pde.conditions:
             with labelled(name):
-                rows[name] = self._condition(name)
+                rows[name] = self._condition_rows(name)
         for name, integral in pde.integrals.items():
             with labelled(name):
-                rows[name] = self._integral(name, integral)
+                rows[name] = self._integral_rows(integral)
         self.rows = rows
-        self._program = self._whole.program(_flat(self._outputs))
-        self._terms = self._parted.program(_flat(self._parts))
-        self.free_params = pde.free_params
+        self._program(frozenset())
         self._fit = Fit(pde, rows)
 
-    def _equation(self, name: str, expression: sympy.Expr) -> Rows:
-        place = interior(expression, self._pde, self.grid, self._orders)
-        self._outputs[name] = [self._whole.value(expression, place)]
-        self._parts[name] = {
-            str(part): self._parted.value(part, place) for part in sympy.Add.make_args(expression)
-        }
-        self._shapes[name] = tuple(s.length for s in place)
-        found, params = reaches(expression, place, self._pde, self.grid)
-        return Rows(nodes(place), found, params=params)
+    def _program(self, given: frozenset[str]) -> Program:
+        """Return what computes all rows, for params given per sample."""
+        if given not in self._programs:
+            builder, pde = Builder(self.grid, self._pde.time_scheme, given), self._pde
+            outputs: dict[str, int] = {}
+            for name, expression in pde.equations.items():
+                with labelled(name):
+                    place = interior(expression, pde, self.grid, self._orders)
+                    outputs[name] = builder.value(expression, place)
+            for name in pde.conditions:
+                with labelled(name):
+                    for k, (expression, _, place) in enumerate(self._faces(name)):
+                        outputs[f"{name}\n{k}"] = builder.value(expression, place)
+                        self._parts[name] = k + 1
+            for name, integral in pde.integrals.items():
+                with labelled(name):
+                    outputs[name] = self._integral(builder, integral)
+            self._programs[given] = builder.program(outputs)
+        return self._programs[given]
 
-    def _condition(self, name: str) -> Rows:
+    def _term_program(self, given: frozenset[str]) -> Program:
+        """Return what computes the terms of all rows."""
+        if given not in self._terms:
+            builder, pde = Builder(self.grid, self._pde.time_scheme, given), self._pde
+            outputs: dict[str, int] = {}
+            for name, expression in pde.equations.items():
+                place = interior(expression, pde, self.grid, self._orders)
+                for part in sympy.Add.make_args(expression):
+                    outputs[f"{name}\n{part}"] = builder.value(part, place)
+            for name in pde.conditions:
+                # On the ends themselves a term may vanish: its size is that over the whole grid.
+                for _, left, _ in self._faces(name):
+                    for part in (p for p in left if p != 0):
+                        outputs[f"{name}\n{part}"] = builder.value(part, self._everywhere())
+            for name, integral in pde.integrals.items():
+                size = sympy.Abs(sympy_of(integral.integrand), evaluate=False)
+                outputs[f"{name}\n{integral.integrand}"] = self._total(builder, size)
+            self._terms[given] = builder.program(outputs)
+        return self._terms[given]
+
+    def _faces(self, name: str) -> list[tuple[sympy.Expr, tuple[sympy.Expr, ...], Place]]:
+        """Return a condition's expression, the terms of its left side and its place, by end."""
         condition = self._pde.conditions[name]
-        found: list[Reach] = []
-        at, params, start = [], frozenset(), 0
-        self._outputs[name], self._parts[name] = [], {}
-        everywhere = self._everywhere()
+        found = []
         for (axis, end), place in faces(name, self._pde, self.grid, self._orders):
             left = condition.parts(axis, end, self.grid)
-            expression = sympy.Add(*left) - sympy_of(condition.value)
-            self._outputs[name].append(self._whole.value(expression, place))
+            found.append((sympy.Add(*left) - sympy_of(condition.value), left, place))
+        return found
+
+    def _condition_rows(self, name: str) -> Rows:
+        found: list[Reach] = []
+        at, params, start = [], frozenset(), 0
+        for expression, _, place in self._faces(name):
             here, used = reaches(expression, place, self._pde, self.grid)
             found += [Reach(r.rows + start, r.offsets) for r in here]
             at.append(nodes(place))
             start, params = start + len(at[-1]), params | used
-            # On the ends themselves a term may vanish: its size is that over the whole grid.
-            for part in (p for p in left if p != 0):
-                self._parts[name][str(part)] = self._parted.value(part, everywhere)
-        self._shapes[name] = self.grid.shape
         return Rows(np.concatenate(at), found, boundary=True, params=params)
 
-    def _integral(self, name: str, integral: Integral) -> Rows:
-        grid, place = self.grid, self._everywhere()
-        space = [(d, a) for d, a in enumerate(grid.axes.values()) if not a.time]
-        timed = len(space) < len(grid.axes)
-        weight = np.ones((1,) * len(grid.axes))
-        for d, axis in space:
-            try:
-                along = quadrature(axis.size, self._orders[d] or 2, axis.periodic) * axis.spacing
-            except ValueError as error:
-                raise UsageError(
-                    f"the integral needs {error.args[0]} nodes along {grid.names[d]}, "
-                    f"the grid has {axis.size}"
-                ) from error
-            weight = weight * along.reshape([-1 if k == d else 1 for k in range(weight.ndim)])
+    def _integral_rows(self, integral: Integral) -> Rows:
+        grid, axes = self.grid, list(self.grid.axes.values())
         integrand, value = sympy_of(integral.integrand), sympy_of(integral.value)
-        if any(not isinstance(s, Coordinate) or not grid.axes[s.name].time
-               for s in value.free_symbols if s not in self._pde.params):  # fmt: skip
+        strange = [
+            s for s in value.free_symbols - set(self._pde.params)
+            if not isinstance(s, Coordinate) or not grid.axes[s.name].time
+        ]  # fmt: skip
+        if strange:
             raise UsageError("the value of an integral may depend on time and params only")
-        if integral.conserved and (not timed or value != 0):
+        if integral.conserved and (not axes[0].time or value != 0):
             raise UsageError("a conserved integral needs an axis of time and takes no value")
-        constant = torch.from_numpy(weight)
-        dims = tuple(d + 1 for d, _ in space)
-
-        def total(v: Tensor) -> Tensor:
-            sums = (v * constant.to(v)).sum(dims)
-            return sums if timed else sums[:, None]
-
-        # A value spread evenly over the domain has that integral.
-        spread = integrand - value / float(weight.sum())
-        source = self._whole.value(spread, place)
-        position = self._whole.emit(Apply(total, (source,)))
-        if integral.conserved:
-            position = self._whole.emit(Apply(lambda s: s[:, 1:] - s[:, :-1], (position,)))
-        self._outputs[name] = [position]
-        size = self._parted.value(integrand, place)
-        self._parts[name] = {
-            str(integrand): self._parted.emit(Apply(lambda v: total(v.abs()), (size,)))
-        }
-        times = np.arange(grid.shape[0] if timed else 1)
-        self._shapes[name] = (len(times),)
-        times = times[1:] if integral.conserved else times
-        at = np.zeros((len(times), len(grid.axes)), dtype=int)
-        at[:, 0] = times if timed else 0
-        touched, params = reaches(integrand, tuple(Span(s.start, s.start + 1) for s in place),
-                                  self._pde, grid)  # fmt: skip
-        names = {k: [(0,) * len(place)] for reach in touched for k in reach.offsets}
-        params |= {s.name for s in value.free_symbols if s in self._pde.params}
+        times = np.arange(axes[0].size if axes[0].time else 1)[int(integral.conserved) :]
+        at = np.zeros((len(times), len(axes)), dtype=int)
+        at[:, 0] = times
+        corner = tuple(Span(s.start, s.start + 1, order=s.order) for s in self._everywhere())
+        touched, params = reaches(integrand, corner, self._pde, grid)
+        names = {k: [(0,) * len(axes)] for reach in touched for k in reach.offsets}
+        params |= {s.name for s in value.free_symbols & set(self._pde.params)}  # pyright: ignore
         return Rows(
             at, [Reach(np.arange(len(times)), names)], boundary=True, integral=True,
             lag=integral.conserved, params=params,
         )  # fmt: skip
+
+    def _integral(self, builder: Builder, integral: Integral) -> int:
+        integrand, value = sympy_of(integral.integrand), sympy_of(integral.value)
+        # A value spread evenly over the domain has that integral.
+        volume = float(np.prod([w.sum() for w in self._weights().values()]))
+        position = self._total(builder, integrand - value / volume)
+        if not integral.conserved:
+            return position
+        lengths = builder.lengths[position]
+        less = (lengths[0] - 1, *lengths[1:])
+        nowhere = (None,) * (len(lengths) - 1)
+        taps = (Tap(position, (1, *nowhere), 1.0), Tap(position, (0, *nowhere), -1.0))
+        return builder.emit(Sum(taps, less), less)
+
+    def _total(self, builder: Builder, integrand: sympy.Expr) -> int:
+        """Return the integral over space."""
+        weights = self._weights()
+        total = np.ones((1,) * len(self.grid.axes))
+        for d, along in weights.items():
+            total = total * along.reshape([-1 if k == d else 1 for k in range(total.ndim)])
+        everywhere = self._everywhere()
+        source = builder.value(integrand, everywhere)
+        lengths = tuple(1 if d in weights else s.length for d, s in enumerate(everywhere))
+        constant = torch.from_numpy(np.ascontiguousarray(total))
+        return builder.emit(Integrate(source, constant, tuple(weights)), lengths)
+
+    def _weights(self) -> dict[int, np.ndarray]:
+        """Return the weights of the quadrature along each axis of space, by dimension."""
+        found = {}
+        for d, (name, axis) in enumerate(self.grid.axes.items()):
+            if axis.time:
+                continue
+            try:
+                along = quadrature(axis.size, self._orders[d] or 2, axis.periodic)
+            except ValueError as error:
+                raise UsageError(
+                    f"the integral needs {error.args[0]} nodes along {name}, "
+                    f"the grid has {axis.size}"
+                ) from error
+            found[d] = along * axis.spacing
+        return found
 
     def _everywhere(self) -> Place:
         return tuple(
@@ -159,34 +205,48 @@ class StencilResidual(Residual):
         Fields are ``(batch, *grid.shape)``, params, where they are given per sample, ``(batch,)``;
         any float dtype. Free params that are missing are fitted.
         """
-        values = self._program.run(self.fit(fields))
-        out = {}
-        for name, positions in self._outputs.items():
-            parts = [values[f"{name}\n{k}"] for k in range(len(positions))]
-            if name in self._pde.conditions:
-                parts = [part.flatten(1) for part in parts]
-            out[name] = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        fields = self.fit(fields)
+        return self._gathered(run(self._program(self._given(fields)), fields))
+
+    def tangent(
+        self, fields: Fields, directions: Fields
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the rows, and their derivatives along directions ``(count, batch, ...)``."""
+        rows, change = self._program(self._given(fields)).tangent(fields, directions)
+        return self._gathered(rows), self._gathered(change)
+
+    def _given(self, fields: Fields) -> frozenset[str]:
+        return frozenset(self._params & fields.keys())
+
+    def _gathered(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        dims, out = len(self.grid.shape), {}
+        for name, rows in self.rows.items():
+            if name in self._parts:
+                parts = [values[f"{name}\n{k}"].flatten(-dims) for k in range(self._parts[name])]
+                out[name] = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+            else:
+                out[name] = values[name].flatten(-dims) if rows.integral else values[name]
         return out
 
     def terms(self, fields: Fields) -> dict[str, dict[str, Tensor]]:
         """Return the terms of each equation; of a condition or integral, of its left side."""
+        fields = self.fit(fields)
         out: dict[str, dict[str, Tensor]] = {name: {} for name in self.rows}
         batch = fields[self.field_names[0]].shape[0]
-        for label, value in self._terms.run(self.fit(fields)).items():
+        program = self._term_program(self._given(fields))
+        for label, value in run(program, fields).items():
             name, term = label.split("\n")
-            out[name][term] = torch.as_tensor(value).expand(batch, *self._shapes[name])
+            position, _ = program.outputs[label]
+            shape = self.grid.shape if name in self._parts else program.lengths[position]
+            if name in self._pde.equations:
+                shape = self._shapes[name]
+            out[name][term] = value.expand(batch, *shape)
         return out
 
     def fit(self, fields: Fields) -> dict[str, Tensor]:
         """Return the fields with the free params that they lack, fitted by least squares."""
         missing = [name for name in self.free_params if name not in fields]
-        return self._fit(self._program, dict(fields), missing) if missing else dict(fields)
-
-
-def _flat(nested: Mapping[str, Any]) -> dict[str, int]:
-    """Return positions by ``name\\npart``."""
-    return {
-        f"{name}\n{key}": position
-        for name, parts in nested.items()
-        for key, position in (parts.items() if isinstance(parts, dict) else enumerate(parts))
-    }
+        if not missing:
+            return dict(fields)
+        given = self._given(fields).union(missing)
+        return self._fit(self._program(given), dict(fields), missing)

@@ -1,0 +1,151 @@
+"""The steps of a compiled expression: what each result is computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+SPECTRAL = 0
+"""Stands for the order of accuracy along an axis that is differentiated spectrally."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A range along one axis: nodes ``start .. stop-1``, or the midpoints just above them.
+
+    Args:
+        start: First index.
+        stop: Index after the last.
+        half: Whether these are midpoints.
+        order: Order of accuracy of what is computed there along this axis.
+    """
+
+    start: int
+    stop: int
+    half: bool = False
+    order: int = 2
+
+    @property
+    def length(self) -> int:
+        """Number of places in the range."""
+        return self.stop - self.start
+
+
+Place = tuple[Span, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Load:
+    """A field on a range of nodes, which may reach beyond a periodic axis."""
+
+    name: str
+    place: Place
+
+
+@dataclass(frozen=True, eq=False)
+class Scalar:
+    """A parameter's value per sample."""
+
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """Numbers known at build time, ``(1, *lengths)``."""
+
+    value: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Tap:
+    """A range of an earlier result times a number.
+
+    Args:
+        source: Position of the result.
+        starts: Where the range starts along each axis; ``None`` along axes it is taken whole.
+        weight: The number.
+    """
+
+    source: int
+    starts: tuple[int | None, ...]
+    weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """A linear combination of ranges of earlier results, plus a number."""
+
+    taps: tuple[Tap, ...]
+    lengths: tuple[int, ...]
+    constant: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """Two earlier results multiplied."""
+
+    left: int
+    right: int
+
+
+@dataclass(frozen=True, eq=False)
+class Power:
+    """An earlier result to a fixed power."""
+
+    source: int
+    exponent: float
+
+
+@dataclass(frozen=True, eq=False)
+class Apply:
+    """A function of one earlier result, times a number, value by value, and its derivative."""
+
+    function: Callable[[Tensor], Tensor]
+    derivative: Callable[[Tensor], Tensor]
+    source: int
+    factor: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """The product with a matrix along one axis."""
+
+    source: int
+    axis: int
+    matrix: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Join:
+    """Earlier results one after another along an axis."""
+
+    parts: tuple[int, ...]
+    axis: int
+
+
+@dataclass(frozen=True, eq=False)
+class Integrate:
+    """A weighted sum over some axes, which keep the length 1."""
+
+    source: int
+    weights: Tensor
+    axes: tuple[int, ...]
+
+
+Step = Load | Scalar | Constant | Sum | Product | Power | Apply | Matrix | Join | Integrate
+
+
+def sources(step: Step) -> tuple[int, ...]:
+    """Return the positions of the results a step uses."""
+    match step:
+        case Sum():
+            return tuple(tap.source for tap in step.taps)
+        case Product():
+            return (step.left, step.right)
+        case Join():
+            return step.parts
+        case Power() | Apply() | Matrix() | Integrate():
+            return (step.source,)
+    return ()
