@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from piddm.symbolic.program import Program
+from piddm.symbolic.program import Program, constant_value
+from piddm.symbolic.widening import renamed, widened
 from piddm.symbolic.steps import (
     Apply,
     Constant,
@@ -42,12 +43,12 @@ def optimised(
     flat: list[Step] = []
     for step in steps:
         flat.append(_merged(step, flat, uses, lengths) if isinstance(step, Sum) else step)
-    flat = _folded(flat, len(shape))
+    flat, lengths, outputs = widened(_folded(flat, len(shape)), lengths, outputs, shape)
     alive = set(outputs.values())
     for position in reversed(range(len(flat))):
         if position in alive:
             alive |= set(sources(flat[position]))
-    exact = _exact(flat)
+    exact = _exact(flat, outputs.values())
     number: dict[int, int] = {}
     scale: dict[int, float] = {}
     kept: list[Step] = []
@@ -69,7 +70,10 @@ def _merged(step: Sum, done: list[Step], uses: list[int], lengths: Sequence[Any]
     constant = step.constant
     for tap in step.taps:
         inner = done[tap.source]
-        if isinstance(inner, Sum) and uses[tap.source] == 1 and not _spread(tap, inner, step):
+        if (number := _number(inner)) is not None:
+            constant += tap.weight * number
+            continue
+        if isinstance(inner, Sum) and _absorbed(inner, uses[tap.source], step):
             constant += tap.weight * inner.constant
             parts = [(t.source, _shift(t.starts, tap.starts, lengths[t.source], inner.lengths),
                       t.weight * tap.weight) for t in inner.taps]  # fmt: skip
@@ -77,14 +81,37 @@ def _merged(step: Sum, done: list[Step], uses: list[int], lengths: Sequence[Any]
             parts = [(tap.source, tap.starts, tap.weight)]
         for source, starts, weight in parts:
             taps[source, starts] = taps.get((source, starts), 0.0) + weight
-    merged = tuple(Tap(s, at, w) for (s, at), w in taps.items() if w or len(taps) == 1)
-    return Sum(merged, step.lengths, constant)
+    merged = [Tap(s, at, w) for (s, at), w in taps.items() if w or len(taps) == 1]
+    # What is as large as the sum comes first: the others can be added to it in place.
+    merged.sort(key=lambda t: not _as_large(t, done, lengths, step.lengths))
+    return Sum(tuple(merged), step.lengths, constant)
 
 
-def _spread(tap: Tap, inner: Sum, step: Sum) -> bool:
-    """Return whether a sum is smaller than where it is used: it is better summed while small."""
-    return any(
-        n == 1 and m > 1 for n, m in zip(inner.lengths, step.lengths, strict=True)
+def _number(step: Step) -> float | None:
+    if isinstance(step, Constant) and step.value.numel() == 1:
+        return float(step.value)
+    return None
+
+
+def _absorbed(inner: Sum, uses: int, step: Sum) -> bool:
+    """Return whether a sum is better computed within the one that uses it."""
+    if not inner.taps:
+        return False
+    if len(inner.taps) == 1 and not inner.constant:
+        return True  # only a factor
+    # What is smaller than where it is used is better summed while it is small.
+    spread = any(n == 1 and m > 1 for n, m in zip(inner.lengths, step.lengths, strict=True))
+    return uses == 1 and not spread
+
+
+def _as_large(
+    tap: Tap, done: Sequence[Step], lengths: Sequence[tuple[int, ...]], whole: tuple[int, ...]
+) -> bool:
+    if isinstance(done[tap.source], Constant):
+        return False
+    return all(
+        n == m or start is not None
+        for n, m, start in zip(lengths[tap.source], whole, tap.starts, strict=True)
     )
 
 
@@ -112,39 +139,14 @@ def _folded(steps: list[Step], dims: int) -> list[Step]:
         if of and all(isinstance(out[s], Constant) for s in of):
             used = {s: k for k, s in enumerate(dict.fromkeys(of))}
             small = [out[s] for s in used]
-            renamed = _renamed(step, used)
-            shapes = tuple(tuple(s.value.shape[1:]) for s in small)  # pyright: ignore
-            program = Program((*small, renamed), {"": (len(small), 1.0)}, (1,) * dims, (*shapes, ()))
-            results: list[Any] = [s.value for s in small]  # pyright: ignore
-            like = torch.zeros((), dtype=torch.float64)
-            step = Constant(program._step(len(small), renamed, results, {}, {}, like, False))
+            step = Constant(constant_value(renamed(step, used), [s.value for s in small], dims))  # pyright: ignore
         out.append(step)
     return out
 
 
-def _renamed(step: Step, number: Mapping[int, int]) -> Step:
-    match step:
-        case Sum():
-            taps = tuple(Tap(number[t.source], t.starts, t.weight) for t in step.taps)
-            return Sum(taps, step.lengths, step.constant)
-        case Product():
-            return Product(number[step.left], number[step.right])
-        case Power():
-            return Power(number[step.source], step.exponent)
-        case Apply():
-            return Apply(step.function, step.derivative, number[step.source], step.factor)
-        case Matrix():
-            return Matrix(number[step.source], step.axis, step.matrix)
-        case Join():
-            return Join(tuple(number[p] for p in step.parts), step.axis)
-        case Integrate():
-            return Integrate(number[step.source], step.weights, step.axes)
-    return step
-
-
-def _exact(steps: Sequence[Step]) -> set[int]:
-    """Return the steps whose results must not lack a factor: joined ones, to be of one scale."""
-    exact: set[int] = set()
+def _exact(steps: Sequence[Step], outputs: Iterable[int]) -> set[int]:
+    """Return the steps whose results must not lack a factor: outputs, and what is joined."""
+    exact = {p for p in outputs if isinstance(steps[p], Sum)}
     for position in reversed(range(len(steps))):
         step = steps[position]
         if isinstance(step, Join) or (position in exact and not isinstance(step, Sum)):
@@ -160,26 +162,26 @@ def _scaled(
         case Sum():
             taps = [Tap(t.source, t.starts, t.weight * scale[t.source]) for t in step.taps]
             # A sum that starts from a whole result needs no multiplication.
-            factor = taps[0].weight if taps and taps[0].weight and not exact else 1.0
-            taps = [Tap(number[t.source], t.starts, t.weight / factor) for t in taps]
-            return Sum(tuple(taps), step.lengths, step.constant / factor), factor
+            factor = taps[0].weight
+            taps = tuple(Tap(number[t.source], t.starts, t.weight / factor) for t in taps)
+            if exact or step.constant:
+                return Sum(taps, step.lengths, step.constant, factor), 1.0
+            return Sum(taps, step.lengths), factor
         case Product():
-            return _renamed(step, number), scale[step.left] * scale[step.right]
+            return renamed(step, number), scale[step.left] * scale[step.right]
         case Power():
             factor = scale[step.source]
             if factor < 0 and not float(step.exponent).is_integer():
                 step = Apply(lambda v: v**step.exponent,
                              lambda v: step.exponent * v ** (step.exponent - 1),
                              step.source, factor)  # fmt: skip
-                return _renamed(step, number), 1.0
-            return _renamed(step, number), factor**step.exponent
+                return renamed(step, number), 1.0
+            return renamed(step, number), factor**step.exponent
         case Apply():
             factor = step.factor * scale[step.source]
-            renamed = _renamed(step, number)
-            assert isinstance(renamed, Apply)
-            return Apply(step.function, step.derivative, renamed.source, factor), 1.0
+            return Apply(step.function, step.derivative, number[step.source], factor), 1.0
         case Matrix() | Integrate():
-            return _renamed(step, number), scale[step.source]
+            return renamed(step, number), scale[step.source]
         case Join():
-            return _renamed(step, number), 1.0
+            return renamed(step, number), 1.0
     return step, 1.0

@@ -21,7 +21,7 @@ from piddm.symbolic.operators import Coordinate
 from piddm.symbolic.placement import faces, interior, nodes, orders, reaches
 from piddm.symbolic.execution import run
 from piddm.symbolic.program import Program
-from piddm.symbolic.steps import Integrate, Place, Span, Sum, Tap
+from piddm.symbolic.steps import Integrate, Pick, Place, Span, Sum, Tap
 from piddm.symbolic.stencils import quadrature
 
 if TYPE_CHECKING:
@@ -82,7 +82,12 @@ class StencilResidual(Residual):
                     outputs[name] = builder.value(expression, place)
             for name in pde.conditions:
                 with labelled(name):
-                    for k, (expression, _, place) in enumerate(self._faces(name)):
+                    ends = self._faces(name)
+                    if all(e == pde.conditions[name].field for e, _, _ in ends):
+                        outputs[f"{name}\n0"] = self._pick(builder, name)
+                        self._parts[name] = 1
+                        continue
+                    for k, (expression, _, place) in enumerate(ends):
                         outputs[f"{name}\n{k}"] = builder.value(expression, place)
                         self._parts[name] = k + 1
             for name, integral in pde.integrals.items():
@@ -119,6 +124,13 @@ class StencilResidual(Residual):
             left = condition.parts(axis, end, self.grid)
             found.append((sympy.Add(*left) - sympy_of(condition.value), left, place))
         return found
+
+    def _pick(self, builder: Builder, name: str) -> int:
+        """Return a field at the ends of its axes, which a value of zero asks for."""
+        nodes, shape = self.rows[name].nodes, self.grid.shape
+        flat = torch.from_numpy(np.ravel_multi_index(tuple(nodes.T), shape))
+        lengths = (*[1] * (len(shape) - 1), len(flat))
+        return builder.emit(Pick(self._pde.conditions[name].field.name, flat), lengths)
 
     def _condition_rows(self, name: str) -> Rows:
         found: list[Reach] = []

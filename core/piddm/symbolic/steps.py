@@ -45,6 +45,19 @@ class Load:
 
 
 @dataclass(frozen=True, eq=False)
+class Pick:
+    """A field at chosen nodes, no two alike.
+
+    Args:
+        name: The field.
+        nodes: ``(count,)`` their flat positions.
+    """
+
+    name: str
+    nodes: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Scalar:
     """A parameter's value per sample."""
 
@@ -75,11 +88,12 @@ class Tap:
 
 @dataclass(frozen=True, eq=False)
 class Sum:
-    """A linear combination of ranges of earlier results, plus a number."""
+    """A linear combination of ranges of earlier results, times a factor, plus a number."""
 
     taps: tuple[Tap, ...]
     lengths: tuple[int, ...]
     constant: float = 0.0
+    factor: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +148,9 @@ class Integrate:
     axes: tuple[int, ...]
 
 
-Step = Load | Scalar | Constant | Sum | Product | Power | Apply | Matrix | Join | Integrate
+Step = (
+    Load | Pick | Scalar | Constant | Sum | Product | Power | Apply | Matrix | Join | Integrate
+)
 
 
 def sources(step: Step) -> tuple[int, ...]:
