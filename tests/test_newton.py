@@ -132,7 +132,7 @@ def test_block_solves_equal_dense_ones():
     got = layout.solve(dense[:, row, column].mT.contiguous(), rhs)
     torch.testing.assert_close(got, torch.linalg.solve(dense, rhs))
     positive = torch.eye(16) * 20 + (dense + dense.mT) / 2
-    got = layout.solve_positive(positive[:, row, column].mT.contiguous(), rhs)
+    got = layout.solve_positive(positive[:, row, column].mT.contiguous(), rhs[..., None])[..., 0]
     torch.testing.assert_close(got, torch.linalg.solve(positive, rhs))
 
 

@@ -109,9 +109,17 @@ class BlockLayout:
         """Solve A x = b by block Cholesky for a symmetric positive definite A.
 
         Only the diagonal and the lower blocks are read.
+
+        Args:
+            values: ``(nonzeros, batch)``.
+            rhs: ``(batch, rows, count)``: several right sides.
         """
         diagonal, lower, _ = self.assemble(values)
-        b = self.spread(rhs, self.row_slot)
+        count = rhs.shape[-1]
+        b = rhs.new_zeros(len(rhs), self.lines * self.width, count)
+        slots = torch.from_numpy(self.row_slot).to(rhs.device)
+        b[:, slots] = rhs
+        b = b.view(-1, self.lines, self.width, count).transpose(0, 1)
         roots, couplings, y = [], [], []
         for k in range(self.lines):
             block, right = diagonal[k], b[k]
@@ -127,7 +135,7 @@ class BlockLayout:
         for k in range(self.lines - 1, -1, -1):
             right = y[k] if k == self.lines - 1 else y[k] - couplings[k].mT @ x[k + 1]
             x[k] = torch.linalg.solve_triangular(roots[k].mT, right, upper=True)
-        return self.gather(torch.stack(x), self.column_slot)
+        return torch.stack(x).transpose(0, 1).reshape(len(rhs), -1, count)[:, slots]
 
 
 def _rank(line: np.ndarray) -> np.ndarray:

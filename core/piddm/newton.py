@@ -71,6 +71,7 @@ class NewtonSolver:
         self._keep = torch.from_numpy(np.flatnonzero(entry))
         row = (np.cumsum(self._active) - 1)[jacobian.row[entry]]
         column = (np.cumsum(touched) - 1)[jacobian.column[entry]]
+        row, column = self._with_multipliers(row, column)
         self._check_square(row, column)
         lines = None
         if not params and jacobian.local.all():
@@ -95,7 +96,9 @@ class NewtonSolver:
                 break
             rows, values = self._jacobian.values(x)
             try:
-                step = self._system.solve(values[self._keep], rows[:, self._rows])
+                values = torch.cat([values[self._keep], values.new_ones(self._extra, len(rows))])
+                step = self._system.solve(values, rows[:, self._rows])
+                step = step[:, : len(self._unknown)]
             except Singular as singular:
                 raise PiddmError(self._undetermined(singular.vector)) from singular
             # A term that is zero where it starts has a size only where it goes.
@@ -156,8 +159,34 @@ class NewtonSolver:
             counts[k] = int(columns[len(names) * nodes + i])
         return {k: v for k, v in counts.items() if v}
 
+    def _with_multipliers(
+        self, row: np.ndarray, column: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Give each integral that is a row too many a multiplier, added to the equations.
+
+        So it is on a torus, where the equations already imply a mean that they leave open. If the
+        integral agrees with them, the multiplier is zero; if not, Newton's method does not converge.
+        """
+        jacobian, unknowns = self._jacobian, len(self._unknown)
+        integrals = np.flatnonzero(self._active & ~jacobian.local)
+        self._multipliers, self._extra = 0, 0
+        if not len(integrals) or len(self._rows) - unknowns != len(integrals):
+            return row, column
+        equation = np.concatenate(
+            [np.full(len(r.nodes), not r.boundary) for r in self.residual.rows.values()]
+        )
+        line, number = jacobian.row_nodes[:, 0], np.cumsum(self._active) - 1
+        timed = next(iter(self.residual.grid.axes.values())).time
+        rows, columns = [row], [column]
+        for k, integral in enumerate(integrals):
+            beside = self._active & equation & ((line == line[integral]) | (not timed))
+            rows.append(number[beside])
+            columns.append(np.full(int(beside.sum()), unknowns + k))
+        self._multipliers, self._extra = len(integrals), sum(map(len, rows[1:]))
+        return np.concatenate(rows), np.concatenate(columns)
+
     def _check_square(self, row: np.ndarray, column: np.ndarray) -> None:
-        rows, unknowns = len(self._rows), len(self._unknown)
+        rows, unknowns = len(self._rows), len(self._unknown) + self._multipliers
         of = np.zeros(self._jacobian.columns, dtype=bool)
         if rows != unknowns:
             of[self._unknown.numpy()] = True
@@ -172,6 +201,7 @@ class NewtonSolver:
             )
         pattern = csr_matrix((np.ones(len(row)), (row, column)), shape=(rows, unknowns))
         match = maximum_bipartite_matching(pattern, perm_type="row")
+        match = match[: len(self._unknown)]
         if (match < 0).any():  # no row is left for some unknowns
             of[self._unknown.numpy()[match < 0]] = True
             unmatched = ", ".join(self._count_columns(of))
@@ -189,7 +219,7 @@ class NewtonSolver:
         if not len(vector):
             return f"{said}: something is not determined; give a condition or an input for it"
         full = np.zeros(self._jacobian.columns)
-        full[self._unknown.numpy()] = vector
+        full[self._unknown.numpy()] = vector[: len(self._unknown)]
         parts = full[: self._jacobian.nodes * len(self._jacobian.fields)]
         parts = parts.reshape(-1, self._jacobian.nodes)
         name = self._jacobian.fields[int(np.abs(parts).max(1).argmax())]

@@ -1,7 +1,7 @@
 r"""Projection onto the set where the residual vanishes, and the squared distance to it.
 
-The nearest state to x with R = 0 is found by Gauss-Newton, in normalised fields
-(each divided by its standard deviation):
+The nearest state to x with R = 0 is found by Gauss-Newton, in a weighted norm (each field divided
+by its standard deviation, say):
 
 .. math:: x_{k+1} = x - J_k^T (J_k J_k^T)^{-1} (R(x_k) + J_k (x - x_k)).
 
@@ -9,6 +9,13 @@ One step from x moves by :math:`J^T(JJ^T)^{-1}R`, whose square :math:`R^T (JJ^T)
 squared distance to first order. As a loss, with J held fixed, its gradient is 2(x - P(x)): a
 regression to the nearest solution, well conditioned whatever the equation, where the plain mean
 square of R is ruled by the finest wiggles.
+
+Local rows make :math:`JJ^T` block tridiagonal. Integrals touch everything, and free params move
+at no cost: both stand in a border around it,
+
+.. math:: \begin{pmatrix} K & C \\ C^T & E \end{pmatrix} \begin{pmatrix} m \\ n \end{pmatrix} =
+    \begin{pmatrix} r \\ s \end{pmatrix}, \qquad
+    (E - C^T K^{-1} C)\, n = s - C^T K^{-1} r.
 """
 
 from __future__ import annotations
@@ -20,103 +27,242 @@ import torch
 from torch import Tensor
 
 from piddm.blocks import BlockLayout
-from piddm.errors import PiddmError
+from piddm.errors import PiddmError, UsageError
 from piddm.interfaces import Fields, Residual
 from piddm.jacobian import Jacobian
 
+FieldScale = Mapping[str, float | np.ndarray]
+"""Field name to the length of a unit in the norm: one for all nodes, or ``(*grid.shape)``."""
+
 
 class Projection:
-    """Nearest solutions of a local residual.
+    """Nearest solutions of a residual.
 
     Args:
         residual: The residual.
-        field_scale: Field name to standard deviation: the norm in which "nearest" is meant.
-        row_scale: Row scale by name; affects rounding only.
+        field_scale: The norm in which "nearest" is meant: what a field's move is divided by.
+        row_scale: Row scale by name: what makes rows of different units comparable.
+        held: Field name to boolean ``(*grid.shape)``: values that must not move.
+
+    Raises:
+        UsageError: If nothing is left to move.
     """
 
     def __init__(
         self,
         residual: Residual,
-        field_scale: Mapping[str, float],
+        field_scale: FieldScale,
         row_scale: Mapping[str, float],
+        held: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        self.jacobian = jacobian = Jacobian(residual)
-        self.row_scale = dict(row_scale)
-        self._weights = torch.tensor([float(field_scale[k]) for k in jacobian.fields]).double()
-        left, right = _pairs(jacobian.column)
-        line = jacobian.row_nodes[:, 0]
-        slot = BlockLayout(jacobian.row[left], jacobian.row[right], line, line).row_slot
+        self.residual, self.row_scale = residual, dict(row_scale)
+        self.jacobian = jacobian = Jacobian(residual, params=residual.free_params)
+        self._fields = jacobian.nodes * len(jacobian.fields)
+        weights = _weights(residual, jacobian.fields, field_scale, held or {})
+        self._weights = torch.from_numpy(weights)
+        moves = np.append(weights > 0, np.zeros(len(jacobian.params), dtype=bool))
+        entry = moves[jacobian.column]
+        movable = np.isin(np.arange(jacobian.rows), jacobian.row[entry])
+        if not movable.any():
+            raise UsageError("nothing is left to project: every value that a row touches is held")
+        local, border = np.flatnonzero(movable & jacobian.local), movable & ~jacobian.local
+        number = np.cumsum(movable & jacobian.local) - 1
+        inner = entry & jacobian.local[jacobian.row]
+        self._inner = torch.from_numpy(np.flatnonzero(inner))
+        self._row = torch.from_numpy(number[jacobian.row[inner]])
+        self._column = torch.from_numpy(jacobian.column[inner])
+        self._local = torch.from_numpy(local)
+        self._border = _Border(jacobian, np.flatnonzero(border), number, self._fields, entry)
+        left, right = _pairs(jacobian.column[inner])
+        row, line = number[jacobian.row[inner]], jacobian.row_nodes[local, 0]
+        slot = BlockLayout(row[left], row[right], line, line).row_slot
         # A Cholesky factorisation reads the lower triangle only.
-        lower = slot[jacobian.row[left]] >= slot[jacobian.row[right]]
+        lower = slot[row[left]] >= slot[row[right]]
         left, right = left[lower], right[lower]
         self._left, self._right = torch.from_numpy(left), torch.from_numpy(right)
-        self._layout = BlockLayout(jacobian.row[left], jacobian.row[right], line, line)
-        self._row = torch.from_numpy(jacobian.row)
-        self._column = torch.from_numpy(jacobian.column)
+        self._layout = BlockLayout(row[left], row[right], line, line)
+
+    def __call__(
+        self, fields: Fields, steps: int = 12, tolerance: float = 1e-20
+    ) -> dict[str, Tensor]:
+        """Return the nearest fields with a residual of zero, in the precision of the given ones.
+
+        Free params that are missing are fitted first, and returned beside the fields.
+
+        Args:
+            fields: ``(batch, *grid.shape)`` each, and params ``(batch,)``.
+            steps: Gauss-Newton steps at the most.
+            tolerance: Mean-square normalised residual at which to stop.
+        """
+        start = self.residual.fit(fields)
+        x, moved, settled = start, torch.zeros(()), False
+        for k in range(steps):
+            rows, values = self._linearise(x)
+            if settled and float(rows.square().mean(1).max()) <= tolerance:
+                break
+            target = rows + self._push(values, moved) if k else rows
+            last, (moved, change) = moved, self._solve(values, target)
+            # On the set, but not yet at its nearest point: the foot still moves.
+            settled = bool(((moved - last).norm(dim=1) <= 1e-5 * moved.norm(dim=1)).all())
+            x = self._moved(start, moved) | {
+                name: x[name] - change[:, k] for k, name in enumerate(self.jacobian.params)
+            }
+        return x
+
+    def distance(self, fields: Fields) -> Tensor:
+        """Return the mean squared distance per value of the scaled fields, ``(batch,)``.
+
+        To first order, which is one Gauss-Newton step, and in float64.
+        """
+        with torch.no_grad():
+            exact = self.residual.fit({k: v.double() for k, v in fields.items()})
+            rows, values = self._linearise(exact)
+            moved, _ = self._solve(values, rows)
+        return moved.square().sum(1) / self._fields
+
+    def correction(self, fields: Fields) -> dict[str, Tensor]:
+        """Return x - P(x) after one step, scaled, without gradient, in the given precision."""
+        with torch.no_grad():
+            rows, values = self._linearise(self.residual.fit(fields))
+            moved, _ = self._solve(values, rows)
+        parts = moved.split(self.jacobian.nodes, dim=1)
+        return {k: p.view_as(fields[k]) for k, p in zip(self.jacobian.fields, parts, strict=True)}
 
     def _linearise(self, fields: Fields) -> tuple[Tensor, Tensor]:
+        """Return the rows ``(batch, rows)`` and the Jacobian's values by scaled fields."""
         rows, values = self.jacobian.values(fields, self.row_scale)
-        column = self._column.to(values.device)
-        weight = self._weights.to(values)[column // self.jacobian.nodes]
-        return rows, values * weight[:, None]
+        column = torch.from_numpy(self.jacobian.column).to(values.device)
+        ones = torch.ones(len(self.jacobian.params)).to(values)
+        weight = torch.cat([self._weights.to(values), ones])
+        return rows, values * weight[column][:, None]
 
-    def _multipliers(self, values: Tensor, rows: Tensor) -> Tensor:
+    def _solve(self, values: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the shortest move that takes the linearised rows to zero.
+
+        Returns:
+            What to subtract from the scaled fields ``(batch, columns)`` and from the free params.
+        """
+        inner = values[self._inner.to(values.device)]
         left, right = (v.to(values.device) for v in (self._left, self._right))
-        products = values[left] * values[right]
+        products = inner[left] * inner[right]
+        target = rows[:, self._local.to(rows.device)]
+        border = self._border
         try:
-            return self._layout.solve_positive(products, rows)
+            if not border.size:
+                multipliers = self._layout.solve_positive(products, target[..., None])[..., 0]
+                return self._pull(inner, multipliers), rows[:, :0]
+            coupling, corner, outer = border.assemble(values, inner, self._row, self._column)
+            right_sides = torch.cat([target[..., None], coupling], dim=-1)
+            solved = self._layout.solve_positive(products, right_sides)
+            first, rest = solved[..., :1], solved[..., 1:]
+            beside = border.target(rows)[..., None] - coupling.mT @ first
+            last = torch.linalg.solve(corner - coupling.mT @ rest, beside)
         except RuntimeError as error:
             raise PiddmError(
                 f"no nearest solution of {', '.join(self.row_scale)}: two of their rows say the "
                 "same, or the fields are too far off; student.physics_norm=strong needs none"
             ) from error
+        moved = self._pull(inner, (first - rest @ last)[..., 0])
+        moved = moved + (outer.mT @ last[:, : border.rows])[..., 0]
+        return moved, last[:, border.rows :, 0]
 
-    def _pull(self, values: Tensor, multipliers: Tensor) -> Tensor:
-        """Return J^T m as ``(batch, columns)``."""
-        row, column = self._row.to(values.device), self._column.to(values.device)
-        contribution = values * multipliers.mT[row]
-        size = self.jacobian.nodes * len(self.jacobian.fields)
-        out = values.new_zeros(size, values.shape[1])
+    def _pull(self, inner: Tensor, multipliers: Tensor) -> Tensor:
+        """Return J^T m of the local rows as ``(batch, columns)``."""
+        row, column = self._row.to(inner.device), self._column.to(inner.device)
+        contribution = inner * multipliers.mT[row]
+        out = inner.new_zeros(self._fields, inner.shape[1])
         return out.index_add_(0, column, contribution).mT
 
     def _push(self, values: Tensor, move: Tensor) -> Tensor:
-        """Return J v as ``(batch, rows)``."""
-        row, column = self._row.to(values.device), self._column.to(values.device)
-        contribution = values * move.mT[column]
+        """Return J v of all rows as ``(batch, rows)``."""
+        row = torch.from_numpy(self.jacobian.row).to(values.device)
+        column = torch.from_numpy(self.jacobian.column).to(values.device)
+        still = move.new_zeros(len(move), len(self.jacobian.params))
+        contribution = values * torch.cat([move, still], dim=1).mT[column]
         out = values.new_zeros(self.jacobian.rows, values.shape[1])
         return out.index_add_(0, row, contribution).mT
 
-    def __call__(self, fields: Fields, steps: int = 3) -> dict[str, Tensor]:
-        """Return the projected fields, in the precision of the given ones."""
-        weight = self._weights.to(next(iter(fields.values())))
-        x, moved = dict(fields), torch.zeros(())
-        for k in range(steps):
-            rows, values = self._linearise(x)
-            target = rows + self._push(values, moved) if k else rows
-            moved = self._pull(values, self._multipliers(values, target))
-            parts = moved.split(self.jacobian.nodes, dim=1)
-            x = dict(fields) | {
-                name: fields[name] - (w * part).view_as(fields[name])
-                for name, w, part in zip(self.jacobian.fields, weight, parts, strict=True)
-            }
-        return x
+    def _moved(self, start: Fields, moved: Tensor) -> dict[str, Tensor]:
+        steps = (self._weights.to(moved) * moved).split(self.jacobian.nodes, dim=1)
+        return dict(start) | {
+            name: start[name] - step.view_as(start[name])
+            for name, step in zip(self.jacobian.fields, steps, strict=True)
+        }
 
-    def distance(self, fields: Fields) -> Tensor:
-        """Return the mean squared distance per value of the normalised fields, ``(batch,)``.
 
-        To first order, which is one Gauss-Newton step, and in float64.
-        """
-        rows, values = self._linearise({k: v.detach().double() for k, v in fields.items()})
-        columns = self.jacobian.nodes * len(self.jacobian.fields)
-        return (rows * self._multipliers(values, rows)).sum(1) / columns
+class _Border:
+    """Rows that are integrals, and free params: dense, and few."""
 
-    def correction(self, fields: Fields) -> dict[str, Tensor]:
-        """Return x - P(x) after one step, normalised, without gradient, in the given precision."""
-        with torch.no_grad():
-            rows, values = self._linearise(fields)
-            moved = self._pull(values, self._multipliers(values, rows))
-        parts = moved.split(self.jacobian.nodes, dim=1)
-        return {k: p.view_as(fields[k]) for k, p in zip(self.jacobian.fields, parts, strict=True)}
+    def __init__(
+        self,
+        jacobian: Jacobian,
+        rows: np.ndarray,
+        number: np.ndarray,
+        columns: int,
+        moves: np.ndarray,
+    ) -> None:
+        self._rows, self.rows, self.columns = torch.from_numpy(rows), len(rows), columns
+        self.size = self.rows + len(jacobian.params)
+        dense = np.isin(jacobian.row, rows) & moves
+        self._dense = torch.from_numpy(np.flatnonzero(dense))
+        place = np.cumsum(np.isin(np.arange(jacobian.rows), rows)) - 1
+        self._dense_at = torch.from_numpy(
+            place[jacobian.row[dense]] * columns + jacobian.column[dense]
+        )
+        param = (jacobian.column >= columns) & jacobian.local[jacobian.row]
+        self._param = torch.from_numpy(np.flatnonzero(param))
+        self._param_at = torch.from_numpy(
+            number[jacobian.row[param]] * self.size + self.rows + jacobian.column[param] - columns
+        )
+        both = (jacobian.column >= columns) & np.isin(jacobian.row, rows)
+        self._both = torch.from_numpy(np.flatnonzero(both))
+        self._both_at = torch.from_numpy(
+            place[jacobian.row[both]] * self.size + self.rows + jacobian.column[both] - columns
+        )
+        self._count = int(number[-1]) + 1
+
+    def target(self, rows: Tensor) -> Tensor:
+        """Return the right side of the border."""
+        own = rows[:, self._rows.to(rows.device)]
+        return torch.cat([own, own.new_zeros(len(own), self.size - self.rows)], dim=1)
+
+    def assemble(
+        self, values: Tensor, inner: Tensor, row: Tensor, column: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return C ``(batch, local, size)``, E, and the integrals' rows ``(batch, rows, columns)``."""
+        batch, device = values.shape[1], values.device
+        outer = values.new_zeros(batch, self.rows * self.columns)
+        outer.index_add_(1, self._dense_at.to(device), values[self._dense.to(device)].mT)
+        outer = outer.view(batch, self.rows, self.columns)
+        coupling = values.new_zeros(self._count, batch, self.size)
+        row, column = row.to(device), column.to(device)
+        for k in range(self.rows):
+            at = outer[:, k].mT[column]
+            coupling[..., k].index_add_(0, row, inner * at)
+        coupling = coupling.transpose(0, 1).reshape(batch, -1)
+        coupling.index_add_(1, self._param_at.to(device), values[self._param.to(device)].mT)
+        corner = values.new_zeros(batch, self.size, self.size)
+        corner[:, : self.rows, : self.rows] = outer @ outer.mT
+        flat = corner.view(batch, -1)
+        flat.index_add_(1, self._both_at.to(device), values[self._both.to(device)].mT)
+        corner[:, self.rows :, : self.rows] = corner[:, : self.rows, self.rows :].mT
+        return coupling.view(batch, self._count, self.size), corner, outer
+
+
+def _weights(
+    residual: Residual,
+    names: tuple[str, ...],
+    scale: FieldScale,
+    held: Mapping[str, np.ndarray],
+) -> np.ndarray:
+    """Return what a unit of each column's move is in the field, zero where it is held."""
+    parts = []
+    for name in names:
+        part = np.broadcast_to(np.asarray(scale[name], dtype=float), residual.grid.shape).copy()
+        if name in held:
+            part[held[name]] = 0.0
+        parts.append(part.ravel())
+    return np.concatenate(parts)
 
 
 def _pairs(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
