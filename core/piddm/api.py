@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -26,9 +26,10 @@ from piddm.pde import PDE
 from piddm.physics import NORMS, PhysicsLoss, mean_squares
 from piddm.plugins import get_pde
 from piddm.progress import follow
+from piddm.projection import Projection
 from piddm.report import write_report
 from piddm.runs import find_run
-from piddm.sampling import noises, refine
+from piddm.sampling import last, noises, refine
 from piddm.students.one_step import OneStepStudent
 from piddm.teachers.flow import FlowTeacher
 from piddm.training import Progress
@@ -69,6 +70,11 @@ def distill(
     )  # fmt: skip
     complete(job, progress)
     return Run(job)
+
+Source = Literal["student", "teacher"]
+
+PROJECTED = 16
+"""Samples that are projected together: matrices of more would not fit into a cache."""
 
 
 def load_run(path: Path | str, *, pde: PDE | None = None, device: str = "cpu") -> Run:
@@ -147,26 +153,65 @@ class Run:
     def _physics(self) -> PhysicsLoss:
         return NORMS[self.config.student.physics_norm](self.residual, self.packing, self.scale)
 
-    def sample(self, count: int, seed: int = 0, refine: int = 0) -> dict[str, Tensor]:
-        """Draw physical fields ``{name: (count, *axes)}``, one network call each.
+    def sample(
+        self, count: int, seed: int = 0, refine: int = 0, source: Source = "student"
+    ) -> dict[str, Tensor]:
+        """Draw physical fields ``{name: (count, *axes)}``.
 
         Args:
             count: How many; the first ones do not depend on it.
             seed: Seed of the noise.
             refine: Gradient steps on the noise against the residual (PIDDM-ref).
+            source: The student, one network call each, or the teacher, with the steps that made
+                the student's pairs.
         """
         if count < 1 or refine < 0:
             raise UsageError("ask for at least 1 sample and at least 0 steps of refinement")
+        if refine and source == "teacher":
+            raise UsageError("the refinement is the student's: drop refine or take the student")
         shape = (self.packing.channels, *self.packing.image)
         device = self.distillation.device
-        parts = [self._generate(z, refine) for z in noises(shape, count, seed, device)]
+        parts = [self._generate(z, refine, source) for z in noises(shape, count, seed, device)]
         return self.packing.unpack(torch.cat(parts))
 
-    def _generate(self, noise: Tensor, steps: int) -> Tensor:
+    def _generate(self, noise: Tensor, steps: int, source: Source) -> Tensor:
         if steps:
             return refine(self.student, noise, self._physics, steps)
         with torch.no_grad():
+            if source == "teacher":
+                return last(self.teacher.sample(noise, self.config.pairs.steps))
             return self.student(noise)
+
+    def project(self, fields: Fields, progress: bool = False) -> dict[str, Tensor]:
+        """Return the nearest fields that satisfy the equation to round-off, float64.
+
+        Nearest in the fields' own units: each divided by its standard deviation over data.
+
+        Args:
+            fields: Physical fields, from anywhere.
+            progress: Whether to show progress, on standard error.
+        """
+        parts: list[dict[str, Tensor]] = []
+
+        def work() -> Iterator[Progress]:
+            count = len(next(iter(fields.values())))
+            for start in range(0, count, PROJECTED):
+                chunk = {k: v[start : start + PROJECTED].double() for k, v in fields.items()}
+                parts.append(self._projection(chunk))
+                yield Progress("project", min(start + PROJECTED, count), count, {})
+
+        follow(work(), quiet=not progress)
+        return {k: torch.cat([part[k] for part in parts]) for k in parts[0]}
+
+    @cached_property
+    def _projection(self) -> Projection:
+        return Projection(self.residual, self.packing.field_scale(), self.scale)
+
+    def moved(self, before: Fields, after: Fields) -> float:
+        """Return the mean square of what a step changed, fields over their standard deviations."""
+        scale = self.packing.field_scale()
+        parts = [((after[k] - before[k]) / scale[k]).double().square().mean() for k in scale]
+        return float(torch.stack(parts).mean())
 
     @torch.no_grad()
     def pde_errors(self, fields: Fields) -> dict[str, float]:

@@ -7,7 +7,7 @@
     /dimensions          coordinates of the axes; the axis of time is called ``time``
     /boundary_conditions the periodic axes; what holds on the others, the equation says
     /scalars             parameters that differ between trajectories, (n,)
-    /t0_fields           fields, float32, (n, *axes)
+    /t0_fields           fields, float32 or float64, (n, *axes)
 
 Source of the layout: Ohana et al., The Well, arXiv 2412.00568, and its ``docs/data_format.md``.
 """
@@ -42,7 +42,8 @@ class Dataset:
     Args:
         pde: Name of the equation.
         grid: The grid.
-        fields: Field name to float32 ``(n, *axes)``; parameters that differ between trajectories
+        fields: Field name to float32 ``(n, *axes)``, or float64 where more digits mean something,
+            as after a projection; parameters that differ between trajectories
             stand beside the fields, as a residual takes them, with shape ``(n,)``.
         scale: Row name to the root mean square of the row's largest term, over solved data.
         floor: Row name to the mean-square residual, over scale, that these fields had when they
@@ -69,8 +70,8 @@ class Dataset:
                     f"{self.pde}: {name} has the shape {tuple(values.shape)}, but the grid and the "
                     f"other fields ask for {(len(self), *self.grid.shape)}"
                 )
-            if values.dtype != torch.float32:
-                raise UsageError(f"{self.pde}: {name} is {values.dtype}; pass float32")
+            if values.dtype not in (torch.float32, torch.float64):
+                raise UsageError(f"{self.pde}: {name} is {values.dtype}; pass float32 or float64")
 
     def __len__(self) -> int:
         return next(iter(self.fields.values())).shape[0]
@@ -199,9 +200,10 @@ def _write_layout(file: h5py.File, dataset: Dataset) -> None:
     dimensions = file.create_group("dimensions")
     _set(dimensions, "spatial_dims", spatial)
     # The layout has no files without time: a steady field is one at time 0.
-    _put(dimensions, "time", time[0].coordinates() if time else np.zeros(1), **fixed)
+    times = time[0].coordinates() if time else np.zeros(1)
+    _put(dimensions, "time", times.astype(np.float32), **fixed)
     for name in spatial:
-        _put(dimensions, name, axes[name].coordinates(), **fixed)
+        _put(dimensions, name, axes[name].coordinates().astype(np.float32), **fixed)
 
     conditions = file.create_group("boundary_conditions")
     for name in (name for name in spatial if axes[name].periodic):
@@ -292,10 +294,10 @@ def _read_group(
         values = members.get(name)
         if not isinstance(values, h5py.Dataset):
             raise PiddmError(f"{path}: {name} is missing from {group}; make it again")
-        if values.shape != shape or values.dtype != np.float32:
+        if values.shape != shape or values.dtype not in (np.float32, np.float64):
             raise PiddmError(
                 f"{path}: {name} is {values.dtype} {values.shape}, where its header announces "
-                f"float32 {shape}; make it again"
+                f"float32 or float64 {shape}; make it again"
             )
         fields[name] = torch.from_numpy(values[()])
         if not torch.isfinite(fields[name]).all():
@@ -305,7 +307,8 @@ def _read_group(
 
 def _put(group: h5py.Group, name: str, values: Tensor | np.ndarray, **attributes: Any) -> None:
     values = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
-    group.create_dataset(name, data=values, dtype=np.float32).attrs.update(attributes)
+    dtype = np.float64 if values.dtype == np.float64 else np.float32
+    group.create_dataset(name, data=values, dtype=dtype).attrs.update(attributes)
 
 
 def _set(group: h5py.Group, name: str, value: Any) -> None:

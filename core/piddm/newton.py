@@ -18,6 +18,9 @@ from piddm.linear import LinearSystem, Singular
 TOLERANCE = 1e-11
 """Root mean square of the rows of a converged equation, over its largest term."""
 
+MATCHED = 3000
+"""Unknowns for which a singular system is looked into: matching rows to them can take long."""
+
 
 class NewtonSolver:
     """Solves R(x) = 0 for chosen nodes and params, all others held, a batch at a time.
@@ -36,7 +39,7 @@ class NewtonSolver:
         idle_rows: Name to the positions of rows that no unknown touches.
 
     Raises:
-        UsageError: If there are not as many rows as unknowns, or rows that say the same.
+        UsageError: If there are not as many rows as unknowns.
     """
 
     def __init__(
@@ -199,22 +202,28 @@ class NewtonSolver:
             raise UsageError(
                 f"ill-posed: {rows} rows ({parts}) for {unknowns} unknown values ({counts}); {advice}"
             )
-        pattern = csr_matrix((np.ones(len(row)), (row, column)), shape=(rows, unknowns))
-        match = maximum_bipartite_matching(pattern, perm_type="row")
-        match = match[: len(self._unknown)]
-        if (match < 0).any():  # no row is left for some unknowns
-            of[self._unknown.numpy()[match < 0]] = True
-            unmatched = ", ".join(self._count_columns(of))
-            raise UsageError(
-                f"ill-posed: the rows {self._names()} do not determine {unmatched} everywhere, and "
-                "determine something else twice; move a condition or an input to another place"
-            )
+
+    def _unmatched(self) -> str:
+        """Return the names of what no row is left for when every other unknown has one."""
+        system = self._system
+        if system.size > MATCHED:
+            return ""
+        pattern = csr_matrix((np.ones(len(system.row)), (system.row, system.column)))
+        match = maximum_bipartite_matching(pattern, perm_type="row")[: len(self._unknown)]
+        of = np.zeros(self._jacobian.columns, dtype=bool)
+        of[self._unknown.numpy()[match < 0]] = True
+        return ", ".join(self._count_columns(of))
 
     def _names(self) -> str:
         return ", ".join(name for name, part in self._by_name(self._active) if part.any())
 
     def _undetermined(self, vector: np.ndarray) -> str:
         """Say what a singular system leaves open: the direction in which it changes nothing."""
+        if unmatched := self._unmatched():
+            return (
+                f"ill-posed: the rows {self._names()} do not determine {unmatched} everywhere, and "
+                "determine something else twice; move a condition or an input to another place"
+            )
         said = f"the equations {self._names()} are singular"
         if not len(vector):
             return f"{said}: something is not determined; give a condition or an input for it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from piddm.cli import options
 from piddm.cli.output import print_json, print_scores, scores_json
+from piddm.errors import UsageError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,6 +27,10 @@ def sample(
     refine: Annotated[
         int, typer.Option(min=0, help="Gradient steps on the noise against the residual.")
     ] = 0,
+    source: Annotated[str, typer.Option("--from", help="student or teacher.")] = "student",
+    project: Annotated[
+        bool, typer.Option("--project", help="End at the nearest fields that satisfy the equation.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="HDF5 file to write.")] = None,
     figure: Annotated[
         bool, typer.Option("--figure", help="Also draw some, with residuals.")
@@ -32,31 +38,44 @@ def sample(
     device: options.Device = "cpu",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Write samples of a run's student to HDF5."""
+    """Write samples of a run to HDF5."""
+    if source not in ("student", "teacher"):
+        raise UsageError(f"--from {source}: choose student or teacher")
     folder = options.run_folder(run, pde)
     from piddm import api, dataset
 
     options.limit_threads(device)
     loaded = api.load_run(folder, device=device)
-    default = folder / "samples" / f"n{count}-seed{seed}-refine{refine}.h5"
-    target = options.writable(out or default, overwrite or out is None)
-    before = loaded.sample(count, seed)
-    after = loaded.sample(count, seed, refine) if refine else before
-    fields = {k: v.float().cpu() for k, v in after.items()}
+    stem = f"n{count}-seed{seed}-refine{refine}"
+    stem += "-teacher" * (source == "teacher") + "-projected" * project
+    target = options.writable(out or folder / "samples" / f"{stem}.h5", overwrite or out is None)
+    start = time.perf_counter()
+    rows = {source: loaded.sample(count, seed, source=source)}  # pyright: ignore
+    seconds = (time.perf_counter() - start) / count
+    typer.echo(f"normalised PDE error: {loaded.pde_error(rows[source]):.4g}")
+    fields = rows[source]
+    if refine:
+        fields = rows[f"refined\n{refine} steps"] = loaded.sample(count, seed, refine)
+        typer.echo(f"after {refine} steps of refinement: {loaded.pde_error(fields):.4g}")
+    if project:
+        start = time.perf_counter()
+        after = loaded.project(fields, progress=True)
+        cost = (time.perf_counter() - start) / count
+        typer.echo(
+            f"after projection: {loaded.pde_error(after):.4g}, moved by "
+            f"{loaded.moved(fields, after):.3g} (mean square, fields over their deviation), "
+            f"{1e3 * cost:.1f} ms a sample, {cost / seconds:.1f} times the sampling itself"
+        )
+        fields = rows["projected"] = after
+    kept = {k: (v if project else v.float()).cpu() for k, v in fields.items()}
     made = dataset.Dataset(
-        loaded.pde.name, loaded.residual.grid, fields, loaded.scale, loaded.pde_errors(after), seed
+        loaded.pde.name, loaded.residual.grid, kept, loaded.scale, loaded.pde_errors(fields), seed
     )
     dataset.write(made, target)
-    typer.echo(f"normalised PDE error: {loaded.pde_error(before):.4g}")
-    if refine:
-        typer.echo(f"after {refine} steps of refinement: {loaded.pde_error(after):.4g}")
     typer.echo(f"wrote {target}")
     if figure:
         from piddm import figures
 
-        rows = {"student\n1 call": before}
-        if refine:
-            rows[f"refined\n{refine} steps"] = after
         drawn = figures.samples(rows, loaded.residual, loaded.scale, loaded.pde.fields)
         picture = target.with_suffix(".png")
         figures.save(drawn, picture)
