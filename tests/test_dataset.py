@@ -110,7 +110,7 @@ def test_split_keeps_every_trajectory_once():
         ({"u": torch.zeros(3, 3, 5)}, r"u has the shape \(3, 3, 5\)"),
         ({"u": torch.zeros(3, 3, 4), "a": torch.zeros(2, 3, 4)}, "a has the shape"),
         ({"u": torch.zeros(3, 3, 4), "nu": torch.zeros(2)}, "nu has the shape"),
-        ({"u": torch.zeros(3, 3, 4).double()}, "u is torch.float64; pass float32"),
+        ({"u": torch.zeros(3, 3, 4).half()}, "u is torch.float16; pass float32"),
     ],
 )
 def test_fields_that_do_not_agree(fields, reason):
@@ -224,10 +224,10 @@ def delete(name):
         (edit_attribute("extra", 1), "extra: Extra inputs are not permitted"),
         (lambda file: file.attrs.__delitem__("seed"), "seed: Field required"),
         (edit_attribute("n_trajectories", 0), "n_trajectories: Input should be greater"),
-        (edit_attribute("n_trajectories", 5), "where its header announces float32 (5, 3, 4)"),
+        (edit_attribute("n_trajectories", 5), "where its header announces float32 or float64 (5, 3, 4)"),
         (edit_attribute("grid", "{"), "grid: Invalid JSON"),
         (edit_attribute("grid", "{}"), "at least one axis"),
-        (edit_grid(size=5), "where its header announces float32 (6, 3, 5)"),
+        (edit_grid(size=5), "where its header announces float32 or float64 (6, 3, 5)"),
         (edit_grid(size=4.5), "grid.x.size: Input should be a valid integer"),
         (edit_grid(size=1), "at least 2 nodes"),
         (edit_grid(colour=1), "grid.x.colour: Extra inputs are not permitted"),
@@ -239,7 +239,7 @@ def delete(name):
         (delete("scalars"), "the group scalars is missing"),
         (lambda file: file["t0_fields"].attrs.clear(), "is damaged or not a dataset"),
         (lambda file: file["t0_fields"].__setitem__("loop", file["/"]), "recursion"),
-        (edit_field(np.zeros((6, 3, 4), np.float64)), "u is float64 (6, 3, 4)"),
+        (edit_field(np.zeros((6, 3, 4), np.float16)), "u is float16 (6, 3, 4)"),
         (edit_field(np.zeros((6, 3, 3), np.float32)), "u is float32 (6, 3, 3)"),
         (edit_field("text"), "where its header announces float32"),
         (edit_value(np.nan), "a has values that are not finite"),
@@ -298,3 +298,9 @@ def test_references_out_of_the_file_are_refused(path, edit, group, name):
     with h5py.File(path) as file:  # the reference is sound: without the check it is followed
         assert np.isfinite(file[group][name][:]).all()
     assert f"{name!r} in {group} refers to data elsewhere" in failure(read, path)
+
+
+def test_float64_keeps_its_digits(path):
+    fields = {"u": torch.rand(3, 3, 4, dtype=torch.float64)}
+    write(make(fields=fields), path)
+    assert torch.equal(read(path).fields["u"], fields["u"])

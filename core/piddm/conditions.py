@@ -42,17 +42,17 @@ class Condition:
         Raises:
             UsageError: If an axis is periodic or unknown, or a place is not at an end.
         """
-        if isinstance(self.where, Slice):
-            axis = grid.axes[self.where.axis] if grid.index(self.where.axis) >= 0 else None
-            if axis is not None and not axis.periodic:
-                if self.where.value == axis.lower:
-                    return [(self.where.axis, -1)]
-                if self.where.value == axis.upper:
-                    return [(self.where.axis, 1)]
-            raise UsageError(f"{self.where} is not at an end of the axis {self.where.axis}")
-        for name in self.on:
+        place = self.where if isinstance(self.where, Slice) else None
+        for name in (place.axis,) if place else self.on:
             if grid.axes[grid.names[grid.index(name)]].periodic:
                 raise UsageError(f"the axis {name} is periodic and has no ends")
+        if place:
+            axis = grid.axes[place.axis]
+            if place.value not in (axis.lower, axis.upper):
+                raise UsageError(
+                    f"{place} is not at an end of {place.axis} in [{axis.lower}, {axis.upper}]"
+                )
+            return [(place.axis, -1 if place.value == axis.lower else 1)]
         bounded = [k for k, a in grid.axes.items() if not a.periodic and not a.time]
         return [(name, end) for name in self.on or bounded for end in (-1, 1)]
 
@@ -60,6 +60,20 @@ class Condition:
         """Return its left side, term by term, at one end of one axis."""
         sign = 1 if grid.axes[axis].time else end
         return self.alpha * self.field, self.beta * sign * D(self.field, Coordinate(axis))
+
+    def text(self, grid: Grid) -> str:
+        """Return it as one line that people read: ``∂u/∂n = 0 at both ends of x, y``."""
+        from piddm.symbolic.text import expression_text
+
+        found = self.ends(grid)
+        axes = list(dict.fromkeys(axis for axis, _ in found))
+        time = grid.axes[axes[0]].time
+        normal = Field(f"∂{self.field.name}/∂{axes[0] if time else 'n'}")
+        left = expression_text(self.alpha * self.field + self.beta * normal)
+        place = f"both ends of {', '.join(axes)}"
+        if isinstance(self.where, Slice):
+            place = f"{self.where.axis} = {self.where.value:g}"
+        return f"{left} = {expression_text(self.value)} at {place}"
 
 
 @dataclass(frozen=True)
@@ -116,3 +130,11 @@ class Integral:
     integrand: Any
     value: Any = 0
     conserved: bool = False
+
+    def text(self, grid: Grid) -> str:
+        """Return it as one line that people read: ``∫ u dx dy = 0``."""
+        from piddm.symbolic.text import expression_text
+
+        over = " ".join(f"d{name}" for name, axis in grid.axes.items() if not axis.time)
+        left = f"∫ {expression_text(self.integrand)} {over}"
+        return f"{left} is conserved" if self.conserved else f"{left} = {expression_text(self.value)}"

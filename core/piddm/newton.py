@@ -18,6 +18,9 @@ from piddm.linear import LinearSystem, Singular
 TOLERANCE = 1e-11
 """Root mean square of the rows of a converged equation, over its largest term."""
 
+ROUNDING = 1e-3
+"""What :data:`TOLERANCE` is multiplied by for rows whose terms cancel: 1e-14 of what is added up."""
+
 MATCHED = 3000
 """Unknowns for which a singular system is looked into: matching rows to them can take long."""
 
@@ -72,6 +75,10 @@ class NewtonSolver:
         self._unknown = torch.from_numpy(np.flatnonzero(touched))
         self._rows = torch.from_numpy(np.flatnonzero(self._active))
         self._keep = torch.from_numpy(np.flatnonzero(entry))
+        equation = np.repeat(
+            np.arange(len(residual.rows)), [len(r.nodes) for r in residual.rows.values()]
+        )
+        self._equation = torch.from_numpy(equation[self._active])
         row = (np.cumsum(self._active) - 1)[jacobian.row[entry]]
         column = (np.cumsum(touched) - 1)[jacobian.column[entry]]
         row, column = self._with_multipliers(row, column)
@@ -104,10 +111,13 @@ class NewtonSolver:
                 step = step[:, : len(self._unknown)]
             except Singular as singular:
                 raise PiddmError(self._undetermined(singular.vector)) from singular
-            # A term that is zero where it starts has a size only where it goes.
-            size = torch.maximum(size, self._size(self._moved(x, step)))
+            # A term that is zero where it starts has a size only where it goes; one that is zero
+            # there too has its rounding.
+            there = self._moved(x, step)
+            size = torch.maximum(size, self._size(there))
+            size = torch.maximum(size, ROUNDING * self._magnitude(values, there))
             x, before, after = self._search(x, step, size)
-            size = self._size(x)
+            size = torch.maximum(self._size(x), ROUNDING * self._magnitude(values, x))
             error = self._error(x, size)
             if bool((after >= 0.5 * before).all()):
                 break
@@ -123,6 +133,19 @@ class NewtonSolver:
             size = torch.stack(sizes).amax(0).clamp_min(1e-30)
             parts.append(size[:, None].expand(-1, len(self.residual.rows[name].nodes)))
         return torch.cat(parts, dim=1)[:, self._rows]
+
+    def _magnitude(self, values: Tensor, x: dict[str, Tensor]) -> Tensor:
+        """Return the root mean square of |J||x| over each equation's rows, ``(batch, rows)``."""
+        entries = len(self._keep)
+        row = torch.from_numpy(self._system.row[:entries])
+        column = torch.from_numpy(self._system.column[:entries])
+        unknown = self._flat(x)[:, self._unknown].abs().mT
+        out = values.new_zeros(len(self._rows), values.shape[1])
+        out.index_add_(0, row, values[:entries].abs() * unknown[column])
+        square = values.new_zeros(len(self.residual.rows), values.shape[1])
+        count = torch.bincount(self._equation, minlength=len(square)).clamp_min(1)
+        square.index_add_(0, self._equation, out.square())
+        return (square / count[:, None]).sqrt()[self._equation].mT
 
     def _error(self, x: dict[str, Tensor], size: Tensor) -> Tensor:
         """Return the root mean square of the rows over their sizes, ``(batch,)``."""
@@ -146,10 +169,14 @@ class NewtonSolver:
 
     def _moved(self, x: dict[str, Tensor], step: Tensor) -> dict[str, Tensor]:
         names = [*self._jacobian.fields, *self._jacobian.params]
-        flat = torch.cat([x[k].flatten(1) if x[k].ndim > 1 else x[k][:, None] for k in names], 1)
-        flat = flat.index_add(1, self._unknown, -step)
+        flat = self._flat(x).index_add(1, self._unknown, -step)
         parts = flat.split([x[k][0].numel() for k in names], dim=1)
         return x | {k: p.reshape(x[k].shape) for k, p in zip(names, parts, strict=True)}
+
+    def _flat(self, x: dict[str, Tensor]) -> Tensor:
+        """Return fields and params as ``(batch, columns)``."""
+        names = [*self._jacobian.fields, *self._jacobian.params]
+        return torch.cat([x[k].flatten(1) if x[k].ndim > 1 else x[k][:, None] for k in names], 1)
 
     def _by_name(self, rows: np.ndarray) -> Iterable[tuple[str, np.ndarray]]:
         sizes = [len(r.nodes) for r in self.residual.rows.values()]

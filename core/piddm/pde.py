@@ -105,7 +105,8 @@ class PDE:
                 self.slice_index(given, self.grid)
 
     def _check(self, label: str, expression: Any, must_have_fields: str = "") -> None:
-        expression = sympy_of(expression)
+        with labelled(f"{self.name}, {label}"):
+            expression = sympy_of(expression)
         for symbol in expression.free_symbols:
             if isinstance(symbol, Coordinate):
                 if symbol.name not in self.grid.axes:

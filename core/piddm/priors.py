@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from piddm.errors import UsageError
 from piddm.grid import Grid
 
 if TYPE_CHECKING:
@@ -22,6 +23,30 @@ class Prior(ABC):
     @abstractmethod
     def sample(self, grid: Grid, count: int, generator: torch.Generator) -> Tensor:
         """Draw ``count`` fields, float64, shape ``(count, *grid.shape)``."""
+
+    def sample_param(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw ``count`` values of a param, float64, shape ``(count,)``."""
+        raise UsageError(f"{self!r} draws fields; the law of a param is Uniform, for example")
+
+
+@dataclass(frozen=True)
+class Uniform(Prior):
+    """A number, equally likely anywhere between two: a param, or a field that is constant."""
+
+    low: float
+    high: float
+
+    def sample(self, grid: Grid, count: int, generator: torch.Generator) -> Tensor:
+        """Draw ``count`` fields, float64, shape ``(count, *grid.shape)``."""
+        values = self.sample_param(count, generator)
+        return values.view(-1, *[1] * len(grid.shape)).repeat(1, *grid.shape)
+
+    def sample_param(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw ``count`` values of a param, float64, shape ``(count,)``."""
+        import torch
+
+        unit = torch.rand(count, generator=generator, dtype=torch.float64)
+        return self.low + (self.high - self.low) * unit
 
 
 @dataclass(frozen=True)

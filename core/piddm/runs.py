@@ -79,7 +79,12 @@ def describe(pde: PDE) -> dict[str, Any]:
             "that results can be told apart; a frozen dataclass has one"
         )
     own = {"simulate": pde.simulate, "residual": pde.residual}
-    return {
+    # Only what an equation has is told of it: what is added to the language later changes no mark.
+    optional = {
+        "integrals": {k: repr(v) for k, v in pde.integrals.items()},
+        "free": list(pde.free_params),
+    }
+    return {k: v for k, v in optional.items() if v} | {
         "numerics": NUMERICS,
         "name": pde.name,
         "fields": list(pde.field_names),

@@ -12,7 +12,7 @@ from torch import Tensor
 from piddm.derived import DerivedSolver, held
 from piddm.grid import Grid
 from piddm.pde import labelled
-from piddm.symbolic.operators import Slice
+from piddm.symbolic.operators import Param, Slice
 
 if TYPE_CHECKING:
     from piddm.pde import PDE
@@ -23,7 +23,7 @@ def simulate(
 ) -> Iterator[dict[str, Tensor]]:
     """Draw inputs and solve for the rest; yield ``{field: (chunk, *grid.shape)}``, float64.
 
-    A specification's own ``simulate`` takes the place of the derived solver.
+    Free params stand beside the fields, ``(chunk,)``. A specification's own ``simulate`` takes the place of the derived solver.
     """
     with labelled(pde.name):
         solver = None if pde.simulate else DerivedSolver(pde, grid, pde.inputs)
@@ -35,6 +35,9 @@ def simulate(
             continue
         drawn = {}
         for given, prior in pde.inputs.items():
+            if isinstance(given, Param):
+                drawn[given] = prior.sample_param(size, generator)
+                continue
             on = grid.without(given.axis) if isinstance(given, Slice) else grid
             drawn[given] = prior.sample(on, size, generator)
         with labelled(pde.name):

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from piddm import __version__
-from piddm.cli import listing, making, using
+from piddm.cli import checking, listing, making, using
 from piddm.errors import PiddmError
 
 INTERRUPTED = "interrupted; run the same command again to go on"
@@ -92,5 +92,5 @@ def _options(
             stream.reconfigure(errors="replace")  # pyright: ignore
 
 
-for group in (listing, making, using):
+for group in (listing, making, using, checking):
     group.add_to(app)

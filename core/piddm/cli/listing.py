@@ -61,7 +61,7 @@ def show(
         print_json(found)
         return
     typer.echo(f"{found['name']}: {found['summary']}")
-    for title in ("equations", "conditions", "fields", "params", "domain", "inputs"):
+    for title in ("equations", "conditions", "integrals", "fields", "params", "domain", "inputs"):
         if not found[title]:
             continue
         typer.echo(f"\n{title}")
@@ -74,22 +74,20 @@ def show(
 
 def describe(pde: PDE) -> dict[str, Any]:
     """Return a specification as plain data."""
-    from piddm.symbolic.text import equation_text, expression_text
+    from piddm.symbolic.text import equation_text
 
-    conditions = {}
-    for name, c in pde.conditions.items():
-        ends = c.on or [k for k, a in pde.grid.axes.items() if not (a.periodic or a.time)]
-        conditions[name] = (
-            f"{c.field.name} = {expression_text(c.value)} at both ends of {', '.join(ends)}"
-        )
     static = not any(axis.time for axis in pde.grid.axes.values())
     return {
         "name": pde.name,
         "summary": pde.summary,
         "equations": {k: equation_text(v) for k, v in pde.equations.items()},
-        "conditions": conditions,
+        "conditions": {k: c.text(pde.grid) for k, c in pde.conditions.items()},
+        "integrals": {k: i.text(pde.grid) for k, i in pde.integrals.items()},
         "fields": {f.name: {"doc": f.doc, "unit": f.unit} for f in pde.fields},
-        "params": {p.name: {"value": p.value, "doc": p.doc} for p in pde.params},
+        "params": {
+            p.name: {"value": p.value, "doc": p.doc} | ({"kind": "free"} if p.free else {})
+            for p in pde.params
+        },
         "domain": pde.grid.to_dict(),
         "inputs": {str(k): repr(v) for k, v in pde.inputs.items()},
         "time_scheme": None if static else pde.time_scheme,

@@ -1,8 +1,9 @@
 """Figures of a run, a file each. They take plain data and touch no global state of matplotlib."""
 
+from piddm.figures.convergence import convergence, scales
 from piddm.figures.samples import samples
 from piddm.figures.style import save
 from piddm.figures.tradeoff import tradeoff
 from piddm.figures.training import training
 
-__all__ = ["samples", "save", "tradeoff", "training"]
+__all__ = ["convergence", "samples", "save", "scales", "tradeoff", "training"]

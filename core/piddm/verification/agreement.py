@@ -1,0 +1,67 @@
+"""An equation's own ``simulate`` against the derived solver, under refinement."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from piddm.errors import PiddmError
+from piddm.pde import PDE
+from piddm.symbolic.operators import Slice
+from piddm.verification.convergence import given_values
+from piddm.verification.data import SIZE, SMALL_SIZE
+from piddm.verification.result import Check
+
+NAME = "solver_agreement"
+ORDER = 0.7
+"""Of the first order, less what other draws on each grid and coarse grids take from it."""
+
+COUNT = 32
+"""Enough that the draws of different grids are alike on the whole."""
+
+SAME = 1e-8
+
+
+def solver_agreement(pde: PDE, seed: int = 0, size: int | None = None) -> Check:
+    """Check that what ``simulate`` makes and the derived solver's solutions come together.
+
+    Both start from the inputs that ``simulate`` drew. Two ways to discretise one equation differ
+    by their errors, which fall with the spacing to the first order or better.
+    """
+    if pde.simulate is None:
+        return Check(NAME, True, "data come from the derived solver", applies=False)
+    base = size or (SIZE if len(pde.grid.axes) < 3 else SMALL_SIZE)
+    sizes = [base // 2, base, 2 * base] if len(pde.grid.axes) < 3 else [base // 2, base]
+    gaps = []
+    for n in sizes:
+        intervals = {k: n + (not a.periodic) for k, a in pde.grid.axes.items()}
+        grid = pde.grid.resized(intervals)
+        generator = torch.Generator().manual_seed(seed)
+        made = {k: v.double() for k, v in pde.simulate(pde, grid, COUNT, generator).items()}
+        missing = [k for k in pde.field_names if k not in made]
+        if missing:
+            return Check(NAME, False, f"simulate gives no {', '.join(missing)}")
+        try:
+            solved = pde.solve(given_values(pde, made, grid), grid)
+        except PiddmError as error:
+            return Check(NAME, False, f"the derived solver fails on its inputs: {error}")
+        gaps.append(_gap(pde, made, solved))
+    slope = math.log2(max(gaps[-2], 1e-300) / max(gaps[-1], 1e-300))  # sizes double
+    passed = gaps[-1] <= SAME or slope >= ORDER
+    said = ", ".join(f"{g:.1e} at {n}" for n, g in zip(sizes, gaps, strict=True))
+    detail = f"relative difference {said}: order {slope:.2f}"
+    if not passed:
+        detail += f", at least {ORDER} is asked for: one of the two solves another equation"
+    return Check(NAME, passed, detail, {"sizes": sizes, "differences": gaps, "order": slope})
+
+
+def _gap(pde: PDE, made: dict[str, torch.Tensor], solved: dict[str, torch.Tensor]) -> float:
+    """Return the largest relative root-mean-square difference of the fields solved for."""
+    given = {str(i) for i in pde.inputs if not isinstance(i, Slice)}
+    gaps = [0.0]
+    for name in pde.field_names:
+        if name not in given:
+            size = float(made[name].square().mean().sqrt()) or 1.0
+            gaps.append(float((made[name] - solved[name]).square().mean().sqrt()) / size)
+    return max(gaps)

@@ -1,0 +1,106 @@
+"""Observed order of solutions: the manufactured problem solved by the derived solver."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from piddm.errors import PiddmError
+from piddm.grid import Grid
+from piddm.pde import PDE
+from piddm.symbolic.operators import Field, Param, Slice
+from piddm.verification.accuracy import TIME_ORDERS
+from piddm.verification.manufactured import Manufactured, manufacture
+from piddm.verification.result import Check, Line
+from piddm.verification.slopes import checked, observed
+from piddm.verification.truncation import with_intervals, with_times
+
+NAME = "order_of_solution"
+
+STATIC = {1: (16, 24, 32, 48, 64), 2: (12, 16, 24, 32), 3: (8, 12, 16)}
+MARCHED = {1: (8, 12, 16), 2: (12, 16, 24, 32), 3: (8, 12, 16)}
+"""Intervals along each axis of space, by the number of axes of all kinds."""
+
+VARIANTS = 3
+
+ROUNDING = 1e-13
+
+
+def order_of_solution(pde: PDE) -> Check:
+    """Check that solutions converge to the exact fields at the nominal order.
+
+    With order 2 in space, the step in time shrinks with the spacing; with order 4, with its
+    square, over a tenth of the time.
+    """
+    if pde.residual is not None:
+        return Check(
+            NAME, True, "the residual is the equation's own and takes no source", applies=False
+        )
+    timed = any(a.time for a in pde.grid.axes.values())
+    made = [manufacture(pde, variant=2 * k) for k in range(1 if timed else VARIANTS)]
+    lines = []
+    for order in (2, 4):
+        try:
+            lines += _refine(made, order, timed)
+        except PiddmError as error:
+            return Check(NAME, False, f"order {order}: {error}")
+    return checked(NAME, lines)
+
+
+def given_values(pde: PDE, fields: Mapping[str, Tensor], grid: Grid) -> dict[Any, Tensor]:
+    """Return the values of an equation's inputs among those of all fields."""
+    found = {}
+    for item in pde.inputs:
+        if isinstance(item, Slice):
+            dim, node = pde.slice_index(item, grid)
+            found[item] = fields[item.field.name].select(dim + 1, node)
+        else:
+            found[item] = fields[item.name]
+    return found
+
+
+def _refine(made: Sequence[Manufactured], order: int, timed: bool) -> list[Line]:
+    pde = made[0].pde
+    steps: list[float] = []
+    rms: dict[str, list[float]] = {}
+    largest: dict[str, list[float]] = {}
+    sizes = MARCHED if timed else STATIC
+    for n in sizes[min(len(pde.grid.axes), 3)]:
+        grid = with_intervals(pde.grid, n)
+        if timed:
+            # The step shrinks with the spacing as the order in time needs it to.
+            power = order / TIME_ORDERS[pde.time_scheme]
+            times = 1 + round(8 * (n / 8 if power == 1 else (n / 12) ** power))
+            grid = with_times(grid, times, 1.0 if power == 1 else 0.1)
+        steps.append(1 / n)
+        errors = [_errors(m, grid, order) for m in made]
+        for name in errors[0]:
+            square = sum(float(e[name].square().mean()) for e in errors) / len(errors)
+            rms.setdefault(name, []).append(math.sqrt(square))
+            largest.setdefault(name, []).append(max(float(e[name].abs().max()) for e in errors))
+    rounding = [ROUNDING] * len(steps)
+    return [
+        Line(name, f"order {order}", order, steps, largest[name], rms[name], rounding,
+             observed(steps, rms[name], rounding))
+        for name in rms
+    ]  # fmt: skip
+
+
+def _errors(made: Manufactured, grid: Grid, order: int) -> dict[str, Tensor]:
+    """Solve one problem; return the relative error of everything that was solved for."""
+    pde = made.pde
+    given = {str(i) for i in pde.inputs}
+    unknown: list[Field | Param] = [f for f in pde.fields if f.name not in given]
+    unknown += [p for p in pde.params if p.free and p.name not in given]
+    exact = made.fields(grid)
+    # Where no row says anything, such as in a corner, values stay where they start.
+    start = {k: exact[k.name] for k in unknown}
+    found = pde.solve(given_values(pde, exact, grid), grid, order, start)
+    out = {}
+    for name in (k.name for k in unknown):
+        size = float(exact[name].square().mean().sqrt()) or 1.0
+        out[name] = (found[name] - exact[name]) / size
+    return out
