@@ -261,3 +261,19 @@ def test_threads_are_limited_only_where_there_are_many(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "64")
     options.limit_threads()
     assert limits == [8]
+
+
+def test_projected_samples_satisfy_the_equation(tiny_run, tmp_path):
+    for source in ("student", "teacher"):
+        out = tmp_path / f"{source}.h5"
+        arguments = ["--from", source, "--project", "--figure", "--out", out]
+        result = call("sample", tiny_run.path, "-n", 3, *arguments)
+        assert result.exit_code == 0, result.output
+        assert "after projection" in result.output
+        assert "times the sampling itself" in result.output
+        made = dataset.read(out)
+        assert made.fields["u"].dtype == torch.float64
+        assert tiny_run.pde_error(made.fields) < 1e-16
+        assert out.with_suffix(".png").exists()
+    failed(call("sample", tiny_run.path, "--from", "nowhere"), USAGE, "choose student or teacher")
+    failed(call("sample", tiny_run.path, "--from", "teacher", "--refine", 2), USAGE, "drop it")

@@ -11,7 +11,6 @@ from piddm.jacobian import Jacobian
 from piddm.newton import NewtonSolver
 from piddm.physics import mean_squares, term_scale
 from piddm.priors import GaussianField
-from piddm.projection import Projection
 from piddm.simulate import held_inputs, simulate
 from piddm.symbolic import D, Field, laplace, t, x, y
 from piddm_pdes.burgers import BURGERS
@@ -134,34 +133,6 @@ def test_block_solves_equal_dense_ones():
     positive = torch.eye(16) * 20 + (dense + dense.mT) / 2
     got = layout.solve_positive(positive[:, row, column].mT.contiguous(), rhs[..., None])[..., 0]
     torch.testing.assert_close(got, torch.linalg.solve(positive, rhs))
-
-
-@pytest.mark.parametrize("pde", [BURGERS, DARCY], ids=lambda p: p.name)
-def test_projection_is_the_nearest_solution(pde):
-    """R vanishes, and the move is orthogonal to the constraint set: it lies in the span of J^T."""
-    grid = pde.grid.resized(8)
-    residual, clean = pde.bind(grid), draw(pde, grid, 2)
-    scale = term_scale(residual, clean)
-    sizes = {k: float(v.std()) for k, v in clean.items()}
-    generator = torch.Generator().manual_seed(3)
-    noisy = {k: v + 0.02 * sizes[k] * torch.randn(v.shape, generator=generator).double()
-             for k, v in clean.items()}  # fmt: skip
-    projection = Projection(residual, sizes, scale)
-    near = projection(noisy, steps=8)
-    assert float(sum(mean_squares(residual, near, scale).values())) < 1e-20
-    move = torch.cat([((noisy[k] - near[k]) / sizes[k]).flatten(1) for k in clean], dim=1)[0]
-
-    def rows(flat):
-        parts = flat.view(len(clean), 1, *grid.shape)
-        fields = {k: p * sizes[k] for (k, p) in zip(clean, parts, strict=True)}
-        return projection.jacobian.vector(fields, scale)[0]
-
-    at = torch.stack([near[k][0] / sizes[k] for k in clean]).flatten()
-    matrix = torch.autograd.functional.jacobian(rows, at)
-    along = matrix.mT @ torch.linalg.lstsq(matrix.mT, move[:, None]).solution
-    assert float((along[:, 0] - move).norm() / move.norm()) < 1e-6
-    distance = projection.distance(noisy)[0]
-    assert float(distance) == pytest.approx(float(move.square().mean()), rel=0.05)
 
 
 def test_ill_posed_is_named():

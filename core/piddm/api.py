@@ -185,6 +185,8 @@ class Run:
     def project(self, fields: Fields, progress: bool = False) -> dict[str, Tensor]:
         """Return the nearest fields that satisfy the equation to round-off, float64.
 
+        Of a sample too far off for that, what was reached: look at :meth:`pde_error`.
+
         Nearest in the fields' own units: each divided by its standard deviation over data.
 
         Args:
@@ -197,7 +199,7 @@ class Run:
             count = len(next(iter(fields.values())))
             for start in range(0, count, PROJECTED):
                 chunk = {k: v[start : start + PROJECTED].double() for k, v in fields.items()}
-                parts.append(self._projection(chunk))
+                parts.append(self._projection(chunk, strict=False))
                 yield Progress("project", min(start + PROJECTED, count), count, {})
 
         follow(work(), quiet=not progress)

@@ -63,6 +63,7 @@ class Projection:
         moves = np.append(weights > 0, np.zeros(len(jacobian.params), dtype=bool))
         entry = moves[jacobian.column]
         movable = np.isin(np.arange(jacobian.rows), jacobian.row[entry])
+        self._movable = torch.from_numpy(np.flatnonzero(movable))
         if not movable.any():
             raise UsageError("nothing is left to project: every value that a row touches is held")
         local, border = np.flatnonzero(movable & jacobian.local), movable & ~jacobian.local
@@ -83,7 +84,7 @@ class Projection:
         self._layout = BlockLayout(row[left], row[right], line, line)
 
     def __call__(
-        self, fields: Fields, steps: int = 12, tolerance: float = 1e-20
+        self, fields: Fields, steps: int = 20, tolerance: float = 1e-20, strict: bool = True
     ) -> dict[str, Tensor]:
         """Return the nearest fields with a residual of zero, in the precision of the given ones.
 
@@ -93,6 +94,10 @@ class Projection:
             fields: ``(batch, *grid.shape)`` each, and params ``(batch,)``.
             steps: Gauss-Newton steps at the most.
             tolerance: Mean-square normalised residual at which to stop.
+            strict: Raise where a residual stays, rather than return what was reached.
+
+        Raises:
+            PiddmError: If rows say the same, or, ``strict``, the residual does not vanish.
         """
         start = self.residual.fit(fields)
         x, moved, settled = start, torch.zeros(()), False
@@ -107,7 +112,21 @@ class Projection:
             x = self._moved(start, moved) | {
                 name: x[name] - change[:, k] for k, name in enumerate(self.jacobian.params)
             }
+        if strict:
+            self._check(x)
         return x
+
+    def _check(self, x: Fields) -> None:
+        """Refuse what is not on the set, by the rounding of the fields' precision."""
+        rows = self.jacobian.vector(x, self.row_scale)[:, self._movable]
+        error = rows.square().mean(1).nan_to_num(torch.inf)
+        precise = rows.dtype == torch.float64
+        if bool((error > (1e-12 if precise else 1e-4)).any()):
+            raise PiddmError(
+                f"no nearest solution of {', '.join(self.row_scale)} was found: sample "
+                f"{int(error.argmax())} stays at a normalised residual of {float(error.max()):.1e}; "
+                "start nearer to the equation, or hold less"
+            )
 
     def distance(self, fields: Fields) -> Tensor:
         """Return the mean squared distance per value of the scaled fields, ``(batch,)``.

@@ -41,6 +41,8 @@ def sample(
     """Write samples of a run to HDF5."""
     if source not in ("student", "teacher"):
         raise UsageError(f"--from {source}: choose student or teacher")
+    if refine and source == "teacher":
+        raise UsageError("--refine is the student's: drop it, or --from teacher")
     folder = options.run_folder(run, pde)
     from piddm import api, dataset
 
