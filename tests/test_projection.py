@@ -48,7 +48,7 @@ def test_the_nearest_solution(pde):
     """R vanishes; the move lies in the span of J^T, by multipliers that free params do not feel."""
     residual, noisy, sizes, scale = made(pde)
     projection = Projection(residual, sizes, scale)
-    before, near = error(residual, noisy, scale), projection(noisy, steps=20)
+    before, near = error(residual, noisy, scale), projection(noisy, nearest=20)
     assert before > 1e-4
     assert error(residual, near, scale) < 1e-20
     names = [*sizes, *residual.free_params]
@@ -108,6 +108,6 @@ def test_the_distance_loss_pulls_to_the_projection():
     """A gradient step of the loss is half way to the projected state, whatever the equation."""
     residual, noisy, sizes, scale = made(DARCY, noise=1e-4)
     projection = Projection(residual, sizes, scale)
-    near, pull = projection(noisy, steps=20), projection.correction(noisy)
+    near, pull = projection(noisy, nearest=20), projection.correction(noisy)
     for k, size in sizes.items():
         torch.testing.assert_close(noisy[k] - size * pull[k], near[k], rtol=0, atol=1e-6 * size)

@@ -26,10 +26,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from piddm.banded import BandedPositive, line_order
 from piddm.blocks import BlockLayout
 from piddm.errors import PiddmError, UsageError
 from piddm.interfaces import Fields, Residual
 from piddm.jacobian import Jacobian
+
+SETTLED = 1e-5
+"""Relative move of the nearest point from step to step at which it counts as found."""
 
 FieldScale = Mapping[str, float | np.ndarray]
 """Field name to the length of a unit in the norm: one for all nodes, or ``(*grid.shape)``."""
@@ -75,16 +79,19 @@ class Projection:
         self._local = torch.from_numpy(local)
         self._border = _Border(jacobian, np.flatnonzero(border), number, self._fields, entry)
         left, right = _pairs(jacobian.column[inner])
-        row, line = number[jacobian.row[inner]], jacobian.row_nodes[local, 0]
-        slot = BlockLayout(row[left], row[right], line, line).row_slot
+        row, at = number[jacobian.row[inner]], jacobian.row_nodes[local]
+        grid = residual.grid
+        lines = line_order(at, grid.shape, grid.periodic)
+        self._band = BandedPositive(row[left], row[right], len(local), [lines])
         # A Cholesky factorisation reads the lower triangle only.
-        lower = slot[row[left]] >= slot[row[right]]
-        left, right = left[lower], right[lower]
+        left, right = left[self._band.lower], right[self._band.lower]
         self._left, self._right = torch.from_numpy(left), torch.from_numpy(right)
-        self._layout = BlockLayout(row[left], row[right], line, line)
+        self._blocks: BlockLayout | None = None
+        self._block_lines = (row, at[:, 0])
 
     def __call__(
-        self, fields: Fields, steps: int = 20, tolerance: float = 1e-20, strict: bool = True
+        self, fields: Fields, steps: int = 20, tolerance: float = 1e-20, strict: bool = True,
+        nearest: int = 4,
     ) -> dict[str, Tensor]:
         """Return the nearest fields with a residual of zero, in the precision of the given ones.
 
@@ -94,6 +101,9 @@ class Projection:
             fields: ``(batch, *grid.shape)`` each, and params ``(batch,)``.
             steps: Gauss-Newton steps at the most.
             tolerance: Mean-square normalised residual at which to stop.
+            nearest: Steps in search of the nearest point at the most; what is left of the residual
+                is then taken away by the shortest steps from there. Measured on a Darcy student, 4
+                move a sample by 0.01 % more than the nearest point.
             strict: Raise where a residual stays, rather than return what was reached.
 
         Raises:
@@ -105,13 +115,18 @@ class Projection:
             rows, values = self._linearise(x)
             if settled and float(rows.square().mean(1).max()) <= tolerance:
                 break
-            target = rows + self._push(values, moved) if k else rows
-            last, (moved, change) = moved, self._solve(values, target)
-            # On the set, but not yet at its nearest point: the foot still moves.
-            settled = bool(((moved - last).norm(dim=1) <= 1e-5 * moved.norm(dim=1)).all())
+            # While the foot still moves, step to it from the start; this gains a digit or so a
+            # time. Once it has settled, only the rest is left, and each step squares that.
+            from_start = k > 0 and not settled
+            target = rows + self._push(values, moved) if from_start else rows
+            step, change = self._solve(values, target)
+            last, moved = moved, step + moved if settled else step
             x = self._moved(start, moved) | {
                 name: x[name] - change[:, k] for k, name in enumerate(self.jacobian.params)
             }
+            if not settled:
+                away = (moved - last).norm(dim=1) / moved.norm(dim=1).clamp_min(1e-30)
+                settled = bool((away <= SETTLED).all()) or k + 1 >= nearest
         if strict:
             self._check(x)
         return x
@@ -162,21 +177,19 @@ class Projection:
             What to subtract from the scaled fields ``(batch, columns)`` and from the free params.
         """
         inner = values[self._inner.to(values.device)]
-        left, right = (v.to(values.device) for v in (self._left, self._right))
-        products = inner[left] * inner[right]
         target = rows[:, self._local.to(rows.device)]
         border = self._border
         try:
             if not border.size:
-                multipliers = self._layout.solve_positive(products, target[..., None])[..., 0]
+                multipliers = self._solve_local(inner, target[..., None])[..., 0]
                 return self._pull(inner, multipliers), rows[:, :0]
             coupling, corner, outer = border.assemble(values, inner, self._row, self._column)
             right_sides = torch.cat([target[..., None], coupling], dim=-1)
-            solved = self._layout.solve_positive(products, right_sides)
+            solved = self._solve_local(inner, right_sides)
             first, rest = solved[..., :1], solved[..., 1:]
             beside = border.target(rows)[..., None] - coupling.mT @ first
             last = torch.linalg.solve(corner - coupling.mT @ rest, beside)
-        except RuntimeError as error:
+        except (ArithmeticError, RuntimeError) as error:
             raise PiddmError(
                 f"no nearest solution of {', '.join(self.row_scale)}: two of their rows say the "
                 "same, or the fields are too far off; student.physics_norm=strong needs none"
@@ -184,6 +197,28 @@ class Projection:
         moved = self._pull(inner, (first - rest @ last)[..., 0])
         moved = moved + (outer.mT @ last[:, : border.rows])[..., 0]
         return moved, last[:, border.rows :, 0]
+
+    def _solve_local(self, inner: Tensor, rhs: Tensor) -> Tensor:
+        """Solve J J^T m = b of the local rows, ``(batch, rows, count)``.
+
+        On a processor sample by sample in a band, in float64; elsewhere by blocks, which are more
+        work, all samples at once.
+        """
+        left, right = (v.to(inner.device) for v in (self._left, self._right))
+        if inner.device.type == "cpu":
+            exact, sides = inner.double().mT.contiguous(), rhs.double().numpy()
+            solved = [
+                self._band.solve((sample[left] * sample[right]).numpy(), b)
+                for sample, b in zip(exact, sides, strict=True)
+            ]
+            return torch.from_numpy(np.stack(solved)).to(rhs)
+        if self._blocks is None:
+            row, line = self._block_lines
+            one, two = row[self._left.numpy()], row[self._right.numpy()]
+            slot = BlockLayout(one, two, line, line).row_slot
+            one, two = np.where(slot[one] >= slot[two], (one, two), (two, one))
+            self._blocks = BlockLayout(one, two, line, line)
+        return self._blocks.solve_positive(inner[left] * inner[right], rhs)
 
     def _pull(self, inner: Tensor, multipliers: Tensor) -> Tensor:
         """Return J^T m of the local rows as ``(batch, columns)``."""
