@@ -1,8 +1,8 @@
-"""Batched linear systems of one sparsity pattern: dense blocks, or a sparse factorisation.
+"""Batched linear systems of one sparsity pattern: a band, dense blocks, or a sparse factorisation.
 
-Which is faster depends on the shape: a line of a hundred unknowns is a small dense matrix, a plane
-of them is not. Matrices that are the same for every sample, and from call to call, are factorised
-once: so it is for a linear equation with constant coefficients.
+Which is fastest depends on the shape: a line of unknowns is a narrow band, a line whose rows touch
+all of it small dense blocks, a plane neither. Matrices that are the same for every sample, and from
+call to call, are factorised once: so it is for a linear equation with constant coefficients.
 """
 
 from __future__ import annotations
@@ -15,11 +15,23 @@ from scipy.sparse import csc_matrix
 from scipy.sparse.linalg import SuperLU, splu
 from torch import Tensor
 
+from piddm.banded import BandedGeneral
 from piddm.blocks import BlockLayout
 
 # Seconds for an entry of the pattern, and for a multiplication of a dense elimination, as measured
 # on one core: only their ratio matters.
 SPARSE_ENTRY, DENSE_PRODUCT = 4e-7, 2.5e-10
+
+NARROW = 12
+"""Entries beside the diagonal up to which a band is faster than everything else."""
+
+SYMMETRIC = {
+    "permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}
+}  # fmt: skip
+"""SuperLU for matrices of a symmetric pattern with a diagonal that serves as pivots."""
+
+KEPT = 20_000_000
+"""Entries of factors that are kept for the case that the same matrices come again."""
 
 GROUP = 20_000
 """Entries that are factorised together: calls cost more than small matrices do."""
@@ -44,6 +56,8 @@ class LinearSystem:
         row, column: ``(nonzeros,)`` positions.
         size: Number of rows and of columns.
         lines: Line of nodes of each row and of each column, where neighbours couple only.
+        beside: For each column a row of its own node, so that the diagonal is not zero; such a
+            matrix is factorised as a symmetric one where that is accurate, at half the cost.
     """
 
     def __init__(
@@ -52,12 +66,20 @@ class LinearSystem:
         column: np.ndarray,
         size: int,
         lines: tuple[np.ndarray, np.ndarray] | None,
+        beside: np.ndarray | None = None,
     ) -> None:
         self.row, self.column, self.size = row, column, size
-        self._order = np.lexsort((row, column))
+        self._symmetric = beside is not None
+        self._rows = np.arange(size) if beside is None else beside
+        place = np.empty(size, dtype=int)
+        place[self._rows] = np.arange(size)
+        self._index = place[row]
+        self._order = np.lexsort((self._index, column))
         self._pointer = np.concatenate([[0], np.cumsum(np.bincount(column, minlength=size))])
-        self._blocks = self._layout(lines)
-        self._known: tuple[Tensor, SuperLU] | None = None
+        banded = BandedGeneral(row, column, size)
+        self._banded = banded if banded.lower + banded.upper <= NARROW else None
+        self._blocks = None if self._banded else self._layout(lines)
+        self._known: tuple[Tensor, list[SuperLU]] | None = None
         self._examined = False
 
     def _layout(self, lines: tuple[np.ndarray, np.ndarray] | None) -> BlockLayout | None:
@@ -84,48 +106,56 @@ class LinearSystem:
         if not self._examined:
             self._examine(values[:, 0])
         if bool((values == values[:, :1]).all()):
-            return self._solve_once(values[:, 0], rhs)
-        if self._blocks is not None:
+            (factor,) = self._factors(values[:, :1], 1)
+            return torch.from_numpy(factor.solve(_numpy(rhs.mT)[self._rows]).T.copy()).to(rhs)
+        if self._banded is not None or self._blocks is not None:
             try:
-                return self._blocks.solve(values, rhs)
-            except torch.linalg.LinAlgError as error:
+                if self._banded is None:
+                    return self._blocks.solve(values, rhs)  # pyright: ignore
+                solved = self._banded.solve(_numpy(values.mT), _numpy(rhs))
+                return torch.from_numpy(solved).to(rhs)
+            except (ArithmeticError, torch.linalg.LinAlgError) as error:
                 raise Singular(np.zeros(0)) from error
-        batch = len(rhs)
-        workers = torch.get_num_threads()
+        batch, workers = len(rhs), torch.get_num_threads()
         together = max(1, min(GROUP // len(self.row), -(-batch // workers)))
-        starts = range(0, batch, together)
+        factors = self._factors(values, together)
+        sides = _numpy(rhs)[:, self._rows]
         with ThreadPoolExecutor(workers) as pool:
             parts = pool.map(
-                lambda s: self._solve_group(values[:, s : s + together], rhs[s : s + together]),
-                starts,
+                lambda k: factors[k].solve(sides[k * together : (k + 1) * together].ravel()),
+                range(len(factors)),
             )
-            return torch.cat(list(parts))
+            return torch.from_numpy(np.concatenate(list(parts))).view_as(rhs).to(rhs)
 
-    def _solve_once(self, values: Tensor, rhs: Tensor) -> Tensor:
-        if self._known is None or not torch.equal(self._known[0], values):
-            self._known = (values.clone(), self._factor(values[:, None]))
-        return torch.from_numpy(self._known[1].solve(_numpy(rhs.mT)).T.copy()).to(rhs)
-
-    def _solve_group(self, values: Tensor, rhs: Tensor) -> Tensor:
-        solution = self._factor(values).solve(_numpy(rhs).ravel())
-        return torch.from_numpy(solution).view_as(rhs).to(rhs)
+    def _factors(self, values: Tensor, together: int) -> list[SuperLU]:
+        """Return factorisations of so many samples' matrices each; those of before if they serve."""
+        if self._known is not None and torch.equal(self._known[0], values):
+            return self._known[1]
+        starts = range(0, values.shape[1], together)
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            found = list(pool.map(lambda s: self._factor(values[:, s : s + together]), starts))
+        small = found[0].nnz * len(found) <= KEPT
+        self._known = (values.clone(), found) if small else None
+        return found
 
     def _factor(self, values: Tensor) -> SuperLU:
         """Factorise the samples' matrices as one, along its diagonal."""
         count, entries = values.shape[1], len(self.row)
         data = _numpy(values.mT)[:, self._order].ravel()
         shift = self.size * np.arange(count)[:, None]
-        index = (self.row[self._order] + shift).ravel()
+        index = (self._index[self._order] + shift).ravel()
         pointer = (self._pointer[:-1] + entries * np.arange(count)[:, None]).ravel()
         pointer = np.append(pointer, entries * count)
         matrix = csc_matrix((data, index, pointer), shape=(self.size * count,) * 2)
         try:
-            return splu(matrix)
-        except RuntimeError as error:
+            return splu(matrix, **SYMMETRIC) if self._symmetric else splu(matrix)
+        except RuntimeError as error:  # exactly singular
             raise Singular(np.zeros(0)) from error
 
     def _examine(self, values: Tensor) -> None:
         """Look once whether the matrix is singular: rounding hides it from a factorisation."""
+        if self._symmetric:
+            self._symmetric = self._accurate(values)
         factor = self._factor(values[:, None])
         pivots = np.abs(factor.U.diagonal())
         if pivots.min() < 1e-13 * pivots.max():
@@ -135,6 +165,16 @@ class LinearSystem:
                 vector /= np.abs(vector).max()
             raise Singular(vector)
         self._examined = True
+
+    def _accurate(self, values: Tensor) -> bool:
+        """Return whether a factorisation without pivots keeps its digits."""
+        exact = np.random.default_rng(0).standard_normal(self.size)
+        matrix = csc_matrix((_numpy(values), (self._index, self.column)), shape=(self.size,) * 2)
+        try:
+            found = self._factor(values[:, None]).solve(matrix @ exact)
+        except Singular:
+            return False
+        return bool(np.abs(found - exact).max() < 1e-6)
 
 
 def _numpy(values: Tensor) -> np.ndarray:

@@ -87,7 +87,7 @@ class NewtonSolver:
         if not params and jacobian.local.all():
             line = np.tile(np.indices(residual.grid.shape)[0].ravel(), len(jacobian.fields))
             lines = (jacobian.row_nodes[self._active, 0], line[touched])
-        self._system = LinearSystem(row, column, len(self._rows), lines)
+        self._system = LinearSystem(row, column, len(self._rows), lines, self._beside(touched))
 
     def solve(self, start: Mapping[str, Tensor], iterations: int = 30) -> dict[str, Tensor]:
         """Return the solution next to ``start``, float64.
@@ -188,6 +188,16 @@ class NewtonSolver:
         for i, k in enumerate(self._jacobian.params):
             counts[k] = int(columns[len(names) * nodes + i])
         return {k: v for k, v in counts.items() if v}
+
+    def _beside(self, unknown: np.ndarray) -> np.ndarray | None:
+        """Return, for each unknown, a row at its node, where every one has a row of its own."""
+        jacobian = self._jacobian
+        if len(self.fields) != 1 or jacobian.params or self._multipliers:
+            return None
+        shape = self.residual.grid.shape
+        at = np.ravel_multi_index(tuple(jacobian.row_nodes[self._active].T), shape)
+        order = np.argsort(at, kind="stable")
+        return order if np.array_equal(at[order], np.flatnonzero(unknown)) else None
 
     def _with_multipliers(
         self, row: np.ndarray, column: np.ndarray
