@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import sympy
@@ -17,8 +17,8 @@ from piddm.symbolic.program import Program
 if TYPE_CHECKING:
     from piddm.pde import PDE
 
-STEPS = 5
-"""Gauss-Newton steps where a param does not enter linearly."""
+STEPS, HALVINGS = 20, 5
+"""Gauss-Newton steps where a param does not enter linearly, and how often each may be halved."""
 
 
 class Fit:
@@ -26,15 +26,18 @@ class Fit:
 
     .. math:: p \leftarrow p - (J_p^T J_p)^{-1} J_p^T R(x, p), \qquad J_p = \partial R/\partial p,
 
-    one step where the params enter linearly, which is then exact.
+    one step where the params enter linearly, which is then exact; else as many as it takes, each
+    halved until it lowers the sum of squares, and one more that gradients pass through.
     """
 
     def __init__(self, pde: PDE, rows: Mapping[str, Rows]) -> None:
         self._defaults = {p.name: p.value for p in pde.params if p.free}
         self._labels = [name for name, r in rows.items() if r.params & set(self._defaults)]
         free = {p for p in pde.params if p.free}
-        powers = [_degree(e, free) for e in pde.equations.values()]
-        self._steps = 1 if max(powers, default=0) <= 1 else STEPS
+        conditions = [c.alpha * c.field + c.beta - c.value for c in pde.conditions.values()]
+        integrals = [i.integrand - i.value for i in pde.integrals.values()]
+        every = [*pde.equations.values(), *conditions, *integrals]
+        self._linear = max((_degree(e, free) for e in every), default=0) <= 1
 
     def __call__(
         self, program: Program, fields: dict[str, Tensor], missing: list[str]
@@ -50,27 +53,42 @@ class Fit:
             return torch.cat([out[k].flatten(1) for k in sorted(wanted)], dim=1)
 
         p = like.new_tensor([self._defaults[name] for name in missing]).repeat(batch, 1)
-        for _ in range(self._steps):
-            value, columns = rows(p), []
-            for k in range(len(missing)):
-                seed = torch.zeros_like(p)
-                seed[:, k] = 1
-                # A difference is exact where the params enter linearly, and cheaper.
-                linear = self._steps == 1
-                columns.append(
-                    rows(p + seed) - value if linear else torch.func.jvp(rows, (p,), (seed,))[1]
-                )
-            jacobian = torch.stack(columns, dim=-1)
-            gram = jacobian.mT @ jacobian
-            # What no row feels stays where it is.
-            lift = torch.diag_embed((gram.diagonal(dim1=-2, dim2=-1) == 0).to(gram))
-            step = torch.linalg.solve(gram + lift, jacobian.mT @ value.unsqueeze(-1))
-            p = p - step.squeeze(-1)
+        if not self._linear:
+            with torch.no_grad():
+                for _ in range(STEPS):
+                    p = self._damped(rows, p)
+        p = p - self._step(rows, p)[0]
         return fields | {name: p[:, k] for k, name in enumerate(missing)}
+
+    def _step(self, rows: Callable[[Tensor], Tensor], p: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the step of Gauss and Newton, ``(batch, params)``, and the rows."""
+        value, columns = rows(p), []
+        for k in range(p.shape[1]):
+            seed = torch.zeros_like(p)
+            seed[:, k] = 1
+            # A difference is exact where the params enter linearly, and cheaper.
+            columns.append(
+                rows(p + seed) - value if self._linear else torch.func.jvp(rows, (p,), (seed,))[1]
+            )
+        jacobian = torch.stack(columns, dim=-1)
+        gram = jacobian.mT @ jacobian
+        # What no row feels stays where it is.
+        lift = torch.diag_embed((gram.diagonal(dim1=-2, dim2=-1) == 0).to(gram))
+        return torch.linalg.solve(gram + lift, jacobian.mT @ value[..., None])[..., 0], value
+
+    def _damped(self, rows: Callable[[Tensor], Tensor], p: Tensor) -> Tensor:
+        step, value = self._step(rows, p)
+        before = value.square().sum(1)
+        for _ in range(HALVINGS):
+            worse = ~(rows(p - step).square().sum(1) <= before)
+            step = torch.where(worse[:, None], step / 2, step)
+        worse = ~(rows(p - step).square().sum(1) <= before)
+        return torch.where(worse[:, None], p, p - step)
 
 
 def _degree(expression: Any, symbols: set[Any]) -> float:
     """Return the degree of an expression in some symbols; infinite where it is no polynomial."""
+    expression = sympy.sympify(expression, strict=True)
     if expression in symbols:
         return 1
     if not expression.free_symbols & symbols:

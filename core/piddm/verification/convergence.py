@@ -40,7 +40,10 @@ def order_of_solution(pde: PDE) -> Check:
             NAME, True, "the residual is the equation's own and takes no source", applies=False
         )
     timed = any(a.time for a in pde.grid.axes.values())
-    made = [manufacture(pde, variant=2 * k) for k in range(1 if timed else VARIANTS)]
+    # Rows that already imply a mean imply that of the step, not of the exact fields: the two agree
+    # where steps in time are exact.
+    in_time = "linear" if timed and pde.integrals else "smooth"
+    made = [manufacture(pde, in_time, variant=2 * k) for k in range(1 if timed else VARIANTS)]
     lines = []
     for order in (2, 4):
         try:

@@ -48,8 +48,16 @@ def rounding(made: Manufactured, residual: Residual) -> dict[str, float]:
         noise = torch.randn(shape, generator=generator, dtype=torch.float64)
         moved[name] = fields[name] * (1 + NUDGE * noise)
     before, after = residual(fields), residual(moved)
-    scale = torch.finfo(torch.float64).eps / 2 / NUDGE
-    return {k: max(float((after[k] - before[k]).abs().max()) * scale, 1e-15) for k in before}
+    unit = torch.finfo(torch.float64).eps / 2
+    found = {
+        k: max(float((after[k] - before[k]).abs().max()) * unit / NUDGE, 1e-15) for k in before
+    }
+    terms = residual.terms(fields)
+    for name in made.original.integrals:
+        # Adding up so many values rounds as well, in the sum and in its reference.
+        size = max(float(v.abs().max()) for v in terms[name].values())
+        found[name] = max(found[name], unit * size * float(np.prod(residual.grid.shape)) ** 0.5)
+    return found
 
 
 def _wanted(made: Manufactured, grid: Grid, name: str, nodes: np.ndarray) -> list[Tensor]:
