@@ -5,6 +5,10 @@
 A ratio above 1 means that the compiled one is the faster. Repetitions of all contestants are
 interleaved in one process, so that a noisy machine hits all of them; the rival is whichever
 hand-written version is the fastest in that very case. Values are checked before anything is timed.
+
+Contestants take turns call by call, so that each finds the caches as another left them; the ratio
+"in a row" is of turns of twenty calls. Both are taken with an allocator that keeps what is freed,
+and in another process with the default one, which returns it to the system: page faults then.
 """
 
 import argparse
@@ -17,6 +21,8 @@ import math
 import os
 import shutil
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -220,8 +226,10 @@ def keep_freed_memory() -> None:
         library.mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD, the largest that it takes
 
 
-def interleaved(contestants: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
-    """Return each contestant's median seconds."""
+def interleaved(
+    contestants: dict[str, Callable[[], object]], seconds: float, block: int = 1
+) -> dict[str, float]:
+    """Return each contestant's median seconds, where each has its turn of so many calls."""
     times: dict[str, list[float]] = {k: [] for k in contestants}
     for run in [*contestants.values()] * 3:
         run()
@@ -230,9 +238,10 @@ def interleaved(contestants: dict[str, Callable[[], object]], seconds: float) ->
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times[next(iter(times))]) < 5:
         for name, run in contestants.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - start)
+            for _ in range(block):
+                start = time.perf_counter()
+                run()
+                times[name].append(time.perf_counter() - start)
     gc.enable()
     return {k: statistics.median(v) for k, v in times.items()}
 
@@ -257,10 +266,11 @@ def by_hand(case: Case, seconds: float) -> list[dict]:
     copy, rows = copy_bandwidth(compulsory, 0.2), []
     for mode, make in MODES.items():
         contestants = {"compiled": case.compiled, **case.rivals}
-        times = interleaved({k: make(r, case.fields) for k, r in contestants.items()}, seconds)
-        ours = times.pop("compiled")
+        runs = {k: make(r, case.fields) for k, r in contestants.items()}
+        times, steady = (interleaved(runs, seconds / 2, block) for block in (1, 20))
+        ours, again = times.pop("compiled"), steady.pop("compiled")
         rival = min(times, key=lambda k: times[k])
-        more = {"rival": rival, "all": times}
+        more = {"rival": rival, "all": times, "in_a_row": min(steady.values()) / again}
         if mode == "forward":
             part = compulsory / ours / copy
             more |= {"note": f"{part:.1%} of {copy / 1e9:.0f} GB/s", "of_copy_bandwidth": part}
@@ -340,12 +350,24 @@ def pypde(seconds: float) -> list[dict]:
     return rows
 
 
+def default_allocator(seconds: float, threads: int) -> list[dict]:
+    """Return the rows of :func:`by_hand` from a process whose allocator is as users have it."""
+    command = [sys.executable, __file__, "--seconds", str(seconds), "--threads", str(threads)]
+    run = subprocess.run([*command, "--default-allocator"], capture_output=True, check=True)
+    return json.loads(run.stdout)
+
+
+RATIOS = ("in_a_row", "default_allocator", "default_allocator_in_a_row")
+"""Other ratios of a row: calls of one contestant in a row; memory as glibc has it by default."""
+
+
 def show(other: str, rows: list[dict]) -> None:
     print(f"\n{'times in ms':<37} {'mode':<18} {'compiled':>9} {other:>9}  ratio")
     for r in rows:
         print(
             f"{r['case']:<37} {r['mode']:<18} {r['compiled'] * 1e3:9.3f} {r['other'] * 1e3:9.3f} "
             f"{r['ratio']:6.2f}  {r.get('rival', '')} {r['note']}"
+            + "".join(f"; {k.replace('_', ' ')} {r[k]:.2f}" for k in RATIOS if k in r)
         )
 
 
@@ -354,15 +376,23 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=1.0, help="for each line of the tables")
     parser.add_argument("--json", action="store_true", help="print machine-readable results only")
+    parser.add_argument("--default-allocator", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     os.environ["NUMBA_NUM_THREADS"] = str(options.threads)  # read when numba is first imported
+    if options.default_allocator:
+        print(json.dumps([row for case in cases() for row in by_hand(case, options.seconds)]))
+        return
     keep_freed_memory()
     chosen, tables, notes = cases(), {}, []
     for case in chosen:
         check(case)
     large = copy_bandwidth(1 << 29, 0.5) / 1e9
     tables["by hand"] = [row for case in chosen for row in by_hand(case, options.seconds)]
+    users = default_allocator(options.seconds, options.threads)
+    for row, theirs in zip(tables["by hand"], users, strict=True):
+        row["default_allocator"] = theirs["ratio"]
+        row["default_allocator_in_a_row"] = theirs["in_a_row"]
     if any(shutil.which(c) for c in (os.environ.get("CXX", "g++"), "clang++", "cl")):
         tables["inductor"] = [row for c in chosen[-3:] for row in inductor(c, options.seconds)]
     else:

@@ -224,7 +224,10 @@ def delete(name):
         (edit_attribute("extra", 1), "extra: Extra inputs are not permitted"),
         (lambda file: file.attrs.__delitem__("seed"), "seed: Field required"),
         (edit_attribute("n_trajectories", 0), "n_trajectories: Input should be greater"),
-        (edit_attribute("n_trajectories", 5), "where its header announces float32 or float64 (5, 3, 4)"),
+        (
+            edit_attribute("n_trajectories", 5),
+            "where its header announces float32 or float64 (5, 3, 4)",
+        ),
         (edit_attribute("grid", "{"), "grid: Invalid JSON"),
         (edit_attribute("grid", "{}"), "at least one axis"),
         (edit_grid(size=5), "where its header announces float32 or float64 (6, 3, 5)"),

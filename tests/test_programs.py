@@ -13,8 +13,8 @@ import torch
 from piddm import PDE, Axis, Dirichlet, Grid
 from piddm.conditions import Integral, Neumann, Robin
 from piddm.priors import GaussianField
+from piddm.programs.execution import run
 from piddm.symbolic import D, Field, Param, t, x, y
-from piddm.symbolic.execution import run
 
 u, a = Field("u"), Field("a")
 k = Param("k", 0.7)

@@ -71,6 +71,7 @@ def distill(
     complete(job, progress)
     return Run(job)
 
+
 Source = Literal["student", "teacher"]
 
 PROJECTED = 16

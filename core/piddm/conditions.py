@@ -137,4 +137,6 @@ class Integral:
 
         over = " ".join(f"d{name}" for name, axis in grid.axes.items() if not axis.time)
         left = f"∫ {expression_text(self.integrand)} {over}"
-        return f"{left} is conserved" if self.conserved else f"{left} = {expression_text(self.value)}"
+        return (
+            f"{left} is conserved" if self.conserved else f"{left} = {expression_text(self.value)}"
+        )

@@ -121,9 +121,7 @@ class DerivedSolver:
         for item, value in sorted(given.items(), key=lambda g: not isinstance(g[0], Slice)):
             expected = self._shape(item, batch)
             if tuple(value.shape) != expected:
-                raise UsageError(
-                    f"{item} has the shape {tuple(value.shape)}, not {expected}"
-                )
+                raise UsageError(f"{item} has the shape {tuple(value.shape)}, not {expected}")
             value = value.double()
             if not isinstance(item, Slice):
                 x[item.name] = value.clone()
@@ -167,14 +165,11 @@ def _marches(pde: PDE, grid: Grid, given: tuple[Given, ...]) -> bool:
         return False
     stepped = _stepped(pde, name)
     starts = {s.field for s in given if isinstance(s, Slice)}
-    at_start = all(
-        s.axis == name and s.value == axis.lower for s in given if isinstance(s, Slice)
-    )
+    at_start = all(s.axis == name and s.value == axis.lower for s in given if isinstance(s, Slice))
     known = {f for f in given if isinstance(f, Field)}
-    high = any(
-        d.parts[1].name == name and d.parts[2] > 1 for e in pde.equations.values() for d in e.atoms(D)
-    )
-    one_end = all(axis_name != name for c in pde.conditions.values() for axis_name, _ in c.ends(grid))
+    derivatives = [d.parts for e in pde.equations.values() for d in e.atoms(D)]
+    high = any(along.name == name and m > 1 for _, along, m in derivatives)
+    one_end = all(along != name for c in pde.conditions.values() for along, _ in c.ends(grid))
     return at_start and not high and one_end and stepped - known == starts
 
 
@@ -203,9 +198,7 @@ class _Marching:
         self.name, self.axis = next(iter(grid.axes.items()))
         self.known = {f.name for f in given if isinstance(f, Field)}
         started = {s.field.name for s in given if isinstance(s, Slice)}
-        pair = dataclasses.replace(
-            self.axis, upper=self.axis.lower + self.axis.spacing, size=2
-        )
+        pair = dataclasses.replace(self.axis, upper=self.axis.lower + self.axis.spacing, size=2)
         two = Grid(**{n: pair if n == self.name else a for n, a in grid.axes.items()})
         # One residual serves every step: time comes in as a param.
         residual = _shifted(pde, self.name).bind(two, order)
@@ -276,7 +269,8 @@ def _replace(expression: Any, symbol: Coordinate, by: Any) -> Any:
     if expression == symbol:
         return by
     if isinstance(expression, D):
-        return D(_replace(expression.args[0], symbol, by), *expression.args[1:])
+        argument, along, order = expression.parts
+        return D(_replace(argument, symbol, by), along, order)
     if not getattr(expression, "args", ()):
         return expression
     return expression.func(*(_replace(a, symbol, by) for a in expression.args))

@@ -119,17 +119,15 @@ class Jacobian:
             if name not in seeds:
                 seeds[name] = first.new_zeros(probes, *fields[name].shape[1:])
             seeds[name][p] = 1.0 if mask is None else torch.from_numpy(mask).to(first)
-        directions = {
-            k: v[:, None].expand(probes, batch, *v.shape[1:]) for k, v in seeds.items()
-        }
+        directions = {k: v[:, None].expand(probes, batch, *v.shape[1:]) for k, v in seeds.items()}
         rows, change = self.residual.tangent(fields, directions)
         value = torch.cat([v.flatten(1) / (scale[k] if scale else 1.0) for k, v in rows.items()], 1)
-        moved = torch.cat([v.flatten(2) / (scale[k] if scale else 1.0) for k, v in change.items()], 2)
+        moved = torch.cat(
+            [v.flatten(2) / (scale[k] if scale else 1.0) for k, v in change.items()], 2
+        )
         moved = moved.permute(0, 2, 1).reshape(-1, batch)
         found = moved.index_select(0, self._gather.to(moved.device))
-        dense = [
-            self._backward(fields, name, rows, scale) for name, _, rows in self._integrals
-        ]
+        dense = [self._backward(fields, name, rows, scale) for name, _, rows in self._integrals]
         return value, torch.cat([found, *dense]) if dense else found
 
     def _backward(

@@ -114,7 +114,7 @@ class LinearSystem:
                     return self._blocks.solve(values, rhs)  # pyright: ignore
                 solved = self._banded.solve(_numpy(values.mT), _numpy(rhs))
                 return torch.from_numpy(solved).to(rhs)
-            except (ArithmeticError, torch.linalg.LinAlgError) as error:
+            except (ArithmeticError, RuntimeError) as error:  # torch's are RuntimeErrors
                 raise Singular(np.zeros(0)) from error
         batch, workers = len(rhs), torch.get_num_threads()
         together = max(1, min(GROUP // len(self.row), -(-batch // workers)))
@@ -128,7 +128,7 @@ class LinearSystem:
             return torch.from_numpy(np.concatenate(list(parts))).view_as(rhs).to(rhs)
 
     def _factors(self, values: Tensor, together: int) -> list[SuperLU]:
-        """Return factorisations of so many samples' matrices each; those of before if they serve."""
+        """Return factorisations, of so many samples each; those of before if they serve."""
         if self._known is not None and torch.equal(self._known[0], values):
             return self._known[1]
         starts = range(0, values.shape[1], together)

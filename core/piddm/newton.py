@@ -19,10 +19,10 @@ TOLERANCE = 1e-11
 """Root mean square of the rows of a converged equation, over its largest term."""
 
 ROUNDING = 1e-3
-"""What :data:`TOLERANCE` is multiplied by for rows whose terms cancel: 1e-14 of what is added up."""
+"""Factor on :data:`TOLERANCE` for rows whose terms cancel: 1e-14 of what is added up."""
 
 MATCHED = 3000
-"""Unknowns for which a singular system is looked into: matching rows to them can take long."""
+"""Unknowns for which a singular system is looked into; matching rows to them can take long."""
 
 
 class NewtonSolver:
@@ -195,7 +195,7 @@ class NewtonSolver:
         if len(self.fields) != 1 or jacobian.params or self._multipliers:
             return None
         shape = self.residual.grid.shape
-        at = np.ravel_multi_index(tuple(jacobian.row_nodes[self._active].T), shape)
+        at = np.asarray(np.ravel_multi_index(tuple(jacobian.row_nodes[self._active].T), shape))
         order = np.argsort(at, kind="stable")
         return order if np.array_equal(at[order], np.flatnonzero(unknown)) else None
 
@@ -205,7 +205,7 @@ class NewtonSolver:
         """Give each integral that is a row too many a multiplier, added to the equations.
 
         So it is on a torus, where the equations already imply a mean that they leave open. If the
-        integral agrees with them, the multiplier is zero; if not, Newton's method does not converge.
+        integral agrees with them, the multiplier is zero; if not, there is no solution to reach.
         """
         jacobian, unknowns = self._jacobian, len(self._unknown)
         integrals = np.flatnonzero(self._active & ~jacobian.local)
@@ -237,7 +237,8 @@ class NewtonSolver:
                 else "drop a condition, or give less"
             )  # fmt: skip
             raise UsageError(
-                f"ill-posed: {rows} rows ({parts}) for {unknowns} unknown values ({counts}); {advice}"
+                f"ill-posed: {rows} rows ({parts}) for {unknowns} unknown values ({counts}); "
+                f"{advice}"
             )
 
     def _unmatched(self) -> str:

@@ -12,7 +12,7 @@ from piddm.conditions import Condition, Integral
 from piddm.errors import PiddmError, UsageError
 from piddm.grid import Grid
 from piddm.priors import Prior
-from piddm.symbolic.operators import Coordinate, D, Field, Param, Slice
+from piddm.symbolic.operators import Coordinate, Field, Param, Slice
 
 if TYPE_CHECKING:
     import sympy
@@ -145,8 +145,8 @@ class PDE:
     ) -> dict[str, Tensor]:
         """Solve the discrete equations for everything that is not given.
 
-        A forward problem gives the inputs, an inverse one the solution: ``DARCY.solve({a: values})``,
-        ``POISSON.solve({u: values})``, ``ADVECTION.solve({u.at(t=1): values})``.
+        A forward problem gives the inputs, an inverse one the solution: ``DARCY.solve({a: v})``,
+        ``POISSON.solve({u: v})``, ``ADVECTION.solve({u.at(t=1): v})``.
 
         Args:
             given: A field's values ``(batch, *grid.shape)``, a slice's without its axis, a free

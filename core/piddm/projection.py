@@ -90,7 +90,11 @@ class Projection:
         self._block_lines = (row, at[:, 0])
 
     def __call__(
-        self, fields: Fields, steps: int = 20, tolerance: float = 1e-20, strict: bool = True,
+        self,
+        fields: Fields,
+        steps: int = 20,
+        tolerance: float = 1e-20,
+        strict: bool = True,
         nearest: int = 4,
     ) -> dict[str, Tensor]:
         """Return the nearest fields with a residual of zero, in the precision of the given ones.
@@ -139,7 +143,8 @@ class Projection:
         if bool((error > (1e-12 if precise else 1e-4)).any()):
             raise PiddmError(
                 f"no nearest solution of {', '.join(self.row_scale)} was found: sample "
-                f"{int(error.argmax())} stays at a normalised residual of {float(error.max()):.1e}; "
+                f"{int(error.argmax())} stays at a normalised residual of {float(error.max()):.1e};"
+                " "
                 "start nearer to the equation, or hold less"
             )
 
@@ -283,7 +288,7 @@ class _Border:
     def assemble(
         self, values: Tensor, inner: Tensor, row: Tensor, column: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return C ``(batch, local, size)``, E, and the integrals' rows ``(batch, rows, columns)``."""
+        """Return C ``(batch, local, size)``, E, and the integrals ``(batch, rows, columns)``."""
         batch, device = values.shape[1], values.device
         outer = values.new_zeros(batch, self.rows * self.columns)
         outer.index_add_(1, self._dense_at.to(device), values[self._dense.to(device)].mT)

@@ -23,7 +23,8 @@ def simulate(
 ) -> Iterator[dict[str, Tensor]]:
     """Draw inputs and solve for the rest; yield ``{field: (chunk, *grid.shape)}``, float64.
 
-    Free params stand beside the fields, ``(chunk,)``. A specification's own ``simulate`` takes the place of the derived solver.
+    Free params stand beside the fields, ``(chunk,)``. A specification's own ``simulate`` takes the
+    place of the derived solver.
     """
     with labelled(pde.name):
         solver = None if pde.simulate else DerivedSolver(pde, grid, pde.inputs)

@@ -1,6 +1,6 @@
 """From an expression to torch operations at a place on a grid.
 
-All symbolic work ends here, at build time. What runs is a :class:`~piddm.symbolic.program.Program`,
+All symbolic work ends here, at build time. What runs is a :class:`~piddm.programs.program.Program`,
 each common subexpression once.
 
 An expression is evaluated *at a place*: a range of nodes along each axis, or of the midpoints
@@ -18,6 +18,7 @@ between them, with an order of accuracy along each. Everything follows from thre
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -28,12 +29,9 @@ import torch
 
 from piddm.errors import UsageError
 from piddm.grid import Grid
-from piddm.symbolic.operators import Coordinate, D, Field, Param
-from piddm.symbolic.functions import FUNCTIONS
-from piddm.symbolic.optimise import optimised
-from piddm.symbolic.program import Program
-from piddm.symbolic.stencils import Stencil, central, one_sided, spectral, staggered
-from piddm.symbolic.steps import (
+from piddm.programs.optimise import optimised
+from piddm.programs.program import Program
+from piddm.programs.steps import (
     SPECTRAL,
     Apply,
     Constant,
@@ -49,6 +47,9 @@ from piddm.symbolic.steps import (
     Sum,
     Tap,
 )
+from piddm.symbolic.functions import FUNCTIONS
+from piddm.symbolic.operators import Coordinate, D, Field, Param
+from piddm.symbolic.stencils import Stencil, central, one_sided, spectral, staggered
 
 if TYPE_CHECKING:
     from piddm.pde import TimeScheme
@@ -199,7 +200,9 @@ class Builder:
         """Return the m-th difference of a source along one axis, over spacing to a power."""
         span, axis = place[dim], self.grid.axes[self.grid.names[dim]]
         offsets, raw = self._stencil(m, span.order, span.half, of_half)
-        taps = [(o - offsets[0], w * axis.spacing**-power) for o, w in zip(offsets, raw, strict=True)]
+        taps = [
+            (o - offsets[0], w * axis.spacing**-power) for o, w in zip(offsets, raw, strict=True)
+        ]
         if axis.periodic:
             return self._central(source, place, dim, of_half, offsets, taps)
         rim = max(0, self.margin(source, dim, of_half, span.order) - offsets[0])
@@ -315,7 +318,7 @@ class Builder:
             position = self.emit(Product(position, part), lengths)
         if not numbers:
             return position
-        weight = float(np.prod([self._number(p) for p in numbers]))
+        weight = math.prod(self._number(p) or 0.0 for p in numbers)
         lengths = self.lengths[position]
         return self.emit(Sum((Tap(position, (None,) * len(lengths), weight),), lengths), lengths)
 
@@ -355,6 +358,7 @@ class Builder:
 def _pairwise(expression: Any) -> Any:
     """Write the larger or smaller of several values by absolute values, two at a time."""
     sign = 1 if isinstance(expression, sympy.Max) else -1
+    first: Any
     first, *rest = expression.args
     for other in rest:
         first = (first + other + sign * sympy.Abs(first - other, evaluate=False)) / 2

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from piddm.interfaces import Rows
-from piddm.symbolic.execution import run
+from piddm.programs.execution import run
+from piddm.programs.program import Program
 from piddm.symbolic.operators import D
-from piddm.symbolic.program import Program
 
 if TYPE_CHECKING:
     from piddm.pde import PDE

@@ -12,9 +12,9 @@ from piddm.conditions import Dirichlet
 from piddm.errors import UsageError
 from piddm.grid import Grid
 from piddm.interfaces import Reach
+from piddm.programs.steps import SPECTRAL, Load, Place, Scalar, Span
 from piddm.symbolic.compiler import Builder, derivative_order
 from piddm.symbolic.operators import D, Slice
-from piddm.symbolic.steps import SPECTRAL, Load, Place, Scalar, Span
 
 if TYPE_CHECKING:
     import sympy
@@ -125,9 +125,7 @@ def reaches(
     for d, span in enumerate(place):
         rim = Builder(grid).margin(expression, d, span.half, span.order)
         size = grid.shape[d] - span.half
-        alone = sorted(
-            {i for i in range(span.start, span.stop) if i < rim or i >= size - rim}
-        )
+        alone = sorted({i for i in range(span.start, span.stop) if i < rim or i >= size - rim})
         middle = [i for i in range(span.start, span.stop) if rim <= i < size - rim]
         kinds.append([[i] for i in alone] + ([middle] if middle else []))
     index = np.arange(int(np.prod([s.length for s in place]))).reshape([s.length for s in place])

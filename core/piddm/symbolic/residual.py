@@ -15,13 +15,13 @@ from piddm.errors import UsageError
 from piddm.grid import Grid
 from piddm.interfaces import Fields, Reach, Residual, Rows
 from piddm.pde import labelled, sympy_of
+from piddm.programs.execution import run
+from piddm.programs.program import Program
+from piddm.programs.steps import Integrate, Pick, Place, Span, Sum, Tap
 from piddm.symbolic.compiler import Builder
 from piddm.symbolic.fitting import Fit
 from piddm.symbolic.operators import Coordinate
 from piddm.symbolic.placement import faces, interior, nodes, orders, reaches
-from piddm.symbolic.execution import run
-from piddm.symbolic.program import Program
-from piddm.symbolic.steps import Integrate, Pick, Place, Span, Sum, Tap
 from piddm.symbolic.stencils import quadrature
 
 if TYPE_CHECKING:

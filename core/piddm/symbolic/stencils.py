@@ -19,7 +19,7 @@ def weights(offsets: tuple[float, ...], derivative: int) -> tuple[float, ...]:
     in floating point, wide one-sided stencils lose digits.
     """
     points = [sympy.Rational(round(2 * o), 2) for o in offsets]
-    table = sympy.finite_diff_weights(derivative, points, 0)
+    table = sympy.finite_diff_weights(derivative, points, sympy.S.Zero)  # pyright: ignore
     return tuple(float(w) for w in table[derivative][-1])
 
 
@@ -61,9 +61,7 @@ def one_sided(
     if width > size:
         raise ValueError(width)
     # The window nearest to the row, moved inside.
-    first = [
-        int(np.clip(np.ceil(i - shift - (width - 1) / 2), 0, size - width)) for i in rows
-    ]
+    first = [int(np.clip(np.ceil(i - shift - (width - 1) / 2), 0, size - width)) for i in rows]
     low, high = min(first), max(first) + width
     matrix = np.zeros((len(rows), high - low))
     for row, (i, start) in enumerate(zip(rows, first, strict=True)):

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from piddm.symbolic.program import Inputs, Program
+from piddm.programs.plain import Inputs
+from piddm.programs.program import Program
 
 
 def run(program: Program, inputs: Inputs) -> dict[str, Tensor]:
@@ -29,6 +30,8 @@ def run(program: Program, inputs: Inputs) -> dict[str, Tensor]:
 
 def _transformed(value: Tensor) -> bool:
     # torch has no public way to ask; a test holds that this one answers.
+    if type(value) not in (Tensor, torch.nn.Parameter):
+        return True  # it may see, or do, other things with each operation
     wrapped = torch._C._functorch.is_functorch_wrapped_tensor(value)  # pyright: ignore
     return wrapped or forward_ad.unpack_dual(value).tangent is not None
 
@@ -39,18 +42,16 @@ class _Evaluate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, program: Program, names: tuple[str, ...], *values: Tensor) -> Any:
         inputs = dict(zip(names, values, strict=True))
-        out, ctx.results = program.evaluate(inputs, fresh=True, keep=True)
+        outputs, ctx.point = program.linearise(inputs)
         ctx.program, ctx.names = program, names
         ctx.save_for_backward(*values)
         ctx.set_materialize_grads(False)
-        # An output that is a part of an input would be taken for a change of it.
-        outputs = [v.clone() if v._base is not None else v for v in out.values()]
         moving = {n for n, need in zip(names, ctx.needs_input_grad[2:], strict=True) if need}
         ctx.mark_non_differentiable(
             *(v for v, (position, _) in zip(outputs, program.outputs.values(), strict=True)
-              if not program.reads[position] & moving)
+              if not program.layout.reads[position] & moving)
         )  # fmt: skip
-        return tuple(outputs)
+        return outputs
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> Any:  # pyright: ignore
@@ -76,5 +77,5 @@ class _Evaluate(torch.autograd.Function):
                 )
             of = dict(zip(names, found, strict=True))
         else:
-            of = ctx.program.adjoint(inputs, ctx.results, pulls, wanted)
+            of = ctx.point.adjoint(inputs, pulls, frozenset(wanted))
         return (None, None, *(of.get(name) for name in ctx.names))

@@ -148,9 +148,7 @@ class Integrate:
     axes: tuple[int, ...]
 
 
-Step = (
-    Load | Pick | Scalar | Constant | Sum | Product | Power | Apply | Matrix | Join | Integrate
-)
+Step = Load | Pick | Scalar | Constant | Sum | Product | Power | Apply | Matrix | Join | Integrate
 
 
 def sources(step: Step) -> tuple[int, ...]:

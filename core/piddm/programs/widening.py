@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from piddm.symbolic.steps import (
+from piddm.programs.steps import (
     Apply,
     Integrate,
     Join,
@@ -60,7 +60,8 @@ def widened(
 
         def cut(tap: Tap, mine: Margins = mine) -> Tap:
             starts = tuple(
-                None if lengths[tap.source][d] == 1 and own[d] != 1  # noqa: B023
+                None
+                if lengths[tap.source][d] == 1 and own[d] != 1  # noqa: B023
                 else (tap.starts[d] or 0) + margins[tap.source][d][0] - mine[d][0]
                 for d in dims
             )
@@ -105,9 +106,11 @@ def _margin(
         case Load() if step.place[d].start >= 0 and step.place[d].stop <= shape[d]:
             found = [(step.place[d].start, shape[d] - step.place[d].stop)]
         case Sum() | Product() | Power() | Apply():
-            taps = step.taps if isinstance(step, Sum) else [
-                Tap(s, (None,) * len(own), 1.0) for s in sources(step)
-            ]
+            taps = (
+                step.taps
+                if isinstance(step, Sum)
+                else [Tap(s, (None,) * len(own), 1.0) for s in sources(step)]
+            )
             found = []
             for tap in taps:
                 length, start = lengths[tap.source][d], tap.starts[d] or 0
@@ -122,6 +125,7 @@ def _margin(
 
 
 def renamed(step: Step, number: Mapping[int, int]) -> Step:
+    """Return a step on other positions of what it uses."""
     match step:
         case Sum():
             taps = tuple(Tap(number[t.source], t.starts, t.weight) for t in step.taps)

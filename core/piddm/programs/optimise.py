@@ -1,4 +1,4 @@
-"""Fewer passes over memory for the same numbers: sums merged, constants computed, factors carried."""
+"""Fewer passes over memory: sums merged, constants computed, factors carried."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 
-from piddm.symbolic.program import Program, constant_value
-from piddm.symbolic.widening import renamed, widened
-from piddm.symbolic.steps import (
+from piddm.programs.program import Program, constant_value
+from piddm.programs.steps import (
     Apply,
     Constant,
     Integrate,
@@ -23,6 +22,7 @@ from piddm.symbolic.steps import (
     Tap,
     sources,
 )
+from piddm.programs.widening import renamed, widened
 
 
 def optimised(
@@ -65,7 +65,7 @@ def optimised(
     )
 
 
-def _merged(step: Sum, done: list[Step], uses: list[int], lengths: Sequence[Any]) -> Sum:
+def _merged(step: Sum, done: list[Step], uses: list[int], lengths: Sequence[Any]) -> Step:
     taps: dict[tuple[int, tuple[int | None, ...]], float] = {}
     constant = step.constant
     for tap in step.taps:
@@ -82,8 +82,12 @@ def _merged(step: Sum, done: list[Step], uses: list[int], lengths: Sequence[Any]
         for source, starts, weight in parts:
             taps[source, starts] = taps.get((source, starts), 0.0) + weight
     merged = [Tap(s, at, w) for (s, at), w in taps.items() if w or len(taps) == 1]
-    # What is as large as the sum comes first: the others can be added to it in place.
-    merged.sort(key=lambda t: not _as_large(t, done, lengths, step.lengths))
+    if not merged:
+        return Constant(torch.full((1, *step.lengths), constant, dtype=torch.float64))
+    # What is as large as the sum comes first: the others can be added to it in place. Products
+    # come last: they can be computed as they are added.
+    merged.sort(key=lambda t: (not _as_large(t, done, lengths, step.lengths),
+                               isinstance(done[t.source], Product)))  # fmt: skip
     return Sum(tuple(merged), step.lengths, constant)
 
 
@@ -172,10 +176,10 @@ def _scaled(
         case Power():
             factor = scale[step.source]
             if factor < 0 and not float(step.exponent).is_integer():
-                step = Apply(lambda v: v**step.exponent,
-                             lambda v: step.exponent * v ** (step.exponent - 1),
-                             step.source, factor)  # fmt: skip
-                return renamed(step, number), 1.0
+                exponent = step.exponent
+                root = Apply(lambda v: v**exponent, lambda v: exponent * v ** (exponent - 1),
+                             number[step.source], factor)  # fmt: skip
+                return root, 1.0
             return renamed(step, number), factor**step.exponent
         case Apply():
             factor = step.factor * scale[step.source]
