@@ -243,3 +243,17 @@ def test_a_corner_has_one_row():
 def test_mistakes_are_named(act, message):
     with pytest.raises(UsageError, match=message):
         act()
+
+
+def test_an_order_of_the_specification():
+    """What binds without an order has the specification's: here spectral, so exact in space."""
+    pde = PDE("p", "", SPACE_TIME, [u], {"e": D(u, t) + D(u, x)}, inputs={u.at(t=0): SMOOTH},
+              order="spectral")  # fmt: skip
+    fields = draw(pde)
+    assert largest(pde, fields) < 1e-12
+    assert largest(pde, fields, order=2) > 1e-2
+    # A mode k keeps its size and turns by 2 atan(pi k dt) a step, whatever the spacing.
+    xs = torch.from_numpy(SPACE_TIME.axes["x"].coordinates())
+    solved = pde.solve({u.at(t=0): torch.cos(6 * np.pi * xs)[None]})["u"][0, -1]
+    turned = 19 * 2 * np.arctan(3 * np.pi / 19)
+    torch.testing.assert_close(solved, torch.cos(6 * np.pi * xs - turned), rtol=0, atol=1e-11)

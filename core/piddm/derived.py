@@ -46,7 +46,7 @@ class DerivedSolver:
         pde: PDE,
         grid: Grid,
         given: Iterable[Given],
-        order: Order | Mapping[str, Order] = 2,
+        order: Order | Mapping[str, Order] | None = None,
     ) -> None:
         self.pde, self.grid, self.given = pde, grid, tuple(given)
         for item in self.given:
@@ -59,7 +59,7 @@ class DerivedSolver:
         self._march = _Marching(pde, grid, self.given, order) if self.marches else None
         self._whole = None if self._march else self._at_once(order)
 
-    def _at_once(self, order: Order | Mapping[str, Order]) -> NewtonSolver:
+    def _at_once(self, order: Order | Mapping[str, Order] | None) -> NewtonSolver:
         residual = self.pde.bind(self.grid, order)
         return NewtonSolver(residual, held(self.pde, self.grid, self.given), self.params)
 
@@ -192,7 +192,11 @@ class _Marching:
     """
 
     def __init__(
-        self, pde: PDE, grid: Grid, given: tuple[Given, ...], order: Order | Mapping[str, Order]
+        self,
+        pde: PDE,
+        grid: Grid,
+        given: tuple[Given, ...],
+        order: Order | Mapping[str, Order] | None,
     ) -> None:
         self.pde, self.grid = pde, grid
         self.name, self.axis = next(iter(grid.axes.items()))

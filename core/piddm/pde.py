@@ -47,6 +47,7 @@ class PDE:
         integrals: Name to integral constraint.
         time_scheme: How :math:`\partial_t` is discretised: a one-step residual between two
             times (``crank-nicolson``, ``backward-euler``) or centred differences.
+        order: Accuracy in space where none is asked for: of data, training and samples.
         source: Where formulation and constants come from.
         simulate: Optional ``(pde, grid, count, generator) -> {field: tensor}`` that replaces the
             derived solver.
@@ -67,6 +68,7 @@ class PDE:
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     integrals: Mapping[str, Integral] = field(default_factory=dict)
     time_scheme: TimeScheme = "crank-nicolson"
+    order: Order | Mapping[str, Order] = 2
     source: str = ""
     simulate: Callable[..., Any] | None = None
     residual: Callable[..., Residual] | None = None
@@ -116,18 +118,21 @@ class PDE:
         if must_have_fields and not expression.free_symbols & set(self.fields):
             raise UsageError(f"{self.name}, {label}: {must_have_fields} has no field in it")
 
-    def bind(self, grid: Grid | None = None, order: Order | Mapping[str, Order] = 2) -> Residual:
+    def bind(
+        self, grid: Grid | None = None, order: Order | Mapping[str, Order] | None = None
+    ) -> Residual:
         """Return the residual on a grid: the plugin's own, or the compiled one.
 
         Args:
             grid: The grid; the specification's own where none is given.
             order: Accuracy in space, 2, 4 or 6, or ``"spectral"`` on periodic axes; one for all
-                axes, or by name. Time has the order of ``time_scheme``.
+                axes, or by name; the specification's own where none is given. Time has the order
+                of ``time_scheme``.
 
         Raises:
             UsageError: If the grid is too small for the stencil, or the order cannot be had.
         """
-        grid = grid or self.grid
+        grid, order = grid or self.grid, self.order if order is None else order
         if self.residual is not None:
             takes_order = len(inspect.signature(self.residual).parameters) > 1
             return self.residual(grid, order) if takes_order else self.residual(grid)
@@ -140,7 +145,7 @@ class PDE:
         self,
         given: Mapping[Field | Slice | Param, Tensor],
         grid: Grid | None = None,
-        order: Order | Mapping[str, Order] = 2,
+        order: Order | Mapping[str, Order] | None = None,
         start: Mapping[Field | Param, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Solve the discrete equations for everything that is not given.

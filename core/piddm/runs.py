@@ -83,6 +83,7 @@ def describe(pde: PDE) -> dict[str, Any]:
     optional = {
         "integrals": {k: repr(v) for k, v in pde.integrals.items()},
         "free": list(pde.free_params),
+        "order": "" if pde.order == 2 else str(pde.order),
     }
     return {k: v for k, v in optional.items() if v} | {
         "numerics": NUMERICS,

@@ -69,6 +69,7 @@ def show(
         for name, value in found[title].items():
             typer.echo(f"  {name.ljust(width)}  {_text(value)}".rstrip())
     typer.echo(f"\ntime scheme  {found['time_scheme'] or 'none, the equation is static'}")
+    typer.echo(f"order        {found['order']}")
     typer.echo(f"source       {found['source'] or 'not given'}")
 
 
@@ -91,6 +92,7 @@ def describe(pde: PDE) -> dict[str, Any]:
         "domain": pde.grid.to_dict(),
         "inputs": {str(k): repr(v) for k, v in pde.inputs.items()},
         "time_scheme": None if static else pde.time_scheme,
+        "order": pde.order if isinstance(pde.order, (int, str)) else dict(pde.order),
         "source": pde.source,
     }
 
