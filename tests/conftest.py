@@ -26,6 +26,7 @@ def home(tmp_path_factory):
         patch.setenv("PIDDM_HOME", str(path))
         patch.delenv("PIDDM_DEBUG", raising=False)
         patch.delenv("PIDDM_DISABLE_PLUGINS", raising=False)
+        patch.delenv("PIDDM_PLUGINS", raising=False)
         yield path
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import cast
 
 import torch
 from torch import nn
@@ -13,17 +13,14 @@ from piddm.config import Config
 from piddm.errors import PiddmError, UsageError, nearest
 from piddm.files import read_tensors, write_tensors
 from piddm.grid import Grid
-from piddm.networks import NETWORKS
+from piddm.interfaces import Student, Teacher
 from piddm.packing import Packing
 from piddm.pde import PDE
+from piddm.plugins import current
 from piddm.randomness import generator
-from piddm.schedules import SCHEDULES
-from piddm.students import STUDENTS
+from piddm.schedules import SCHEDULES, Schedule
 from piddm.students.one_step import OneStepStudent
-from piddm.teachers import TEACHERS
 from piddm.teachers.flow import FlowTeacher
-
-Choice = TypeVar("Choice")
 
 
 def build_teacher(config: Config, pde: PDE, grid: Grid) -> FlowTeacher:
@@ -34,13 +31,17 @@ def build_teacher(config: Config, pde: PDE, grid: Grid) -> FlowTeacher:
     """
     packing = Packing(grid, pde.field_names, config.packing.rank)
     settings = config.network
-    network = _choose("network", settings.name, NETWORKS)
-    schedule = _choose("noise schedule", config.teacher.schedule, SCHEDULES)
-    teacher = _choose("teacher", config.teacher.name, TEACHERS)
+    plugins = current()
+    schedule = _schedule(config.teacher.schedule)
+    for kind, name in (("teacher", config.teacher.name), ("student", config.student.name)):
+        plugins.get(kind, name)  # a wrong name shows before any work
     # torch initialises layers from its global generator only: borrow it, then put it back.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator(config.seed, "weights").initial_seed())
-        backbone = network(
+        backbone = plugins.build(
+            "backbone",
+            settings.name,
+            nn.Module,
             packing.channels,
             packing.image,
             packing.image_periodic,
@@ -49,7 +50,11 @@ def build_teacher(config: Config, pde: PDE, grid: Grid) -> FlowTeacher:
             fold=settings.fold,
             mixed=native_bfloat16() if settings.mixed is None else settings.mixed,
         )
-    return teacher(backbone, packing, schedule)
+        teacher = plugins.build(
+            "teacher", config.teacher.name, Teacher, backbone, packing, schedule
+        )
+    # What the engine asks of a teacher beside its interface is what FlowTeacher keeps.
+    return cast(FlowTeacher, teacher)
 
 
 def native_bfloat16() -> bool:
@@ -61,7 +66,10 @@ def native_bfloat16() -> bool:
 
 def build_student(config: Config, teacher: FlowTeacher) -> OneStepStudent:
     """Return a student with the teacher's weights."""
-    return _choose("student", config.student.name, STUDENTS)(teacher)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator(config.seed, "student weights").initial_seed())
+        student = current().build("student", config.student.name, Student, teacher)
+    return cast(OneStepStudent, student)
 
 
 def save_model(path: Path, kind: str, model: nn.Module, metadata: Mapping[str, str]) -> None:
@@ -88,7 +96,7 @@ def load_model(path: Path, kind: str, model: nn.Module, fingerprint: str | None 
         ) from error
 
 
-def _choose(what: str, name: str, known: Mapping[str, Choice]) -> Choice:
-    if name not in known:
-        raise UsageError(f"no {what} {name!r}{nearest(name, known)}")
-    return known[name]
+def _schedule(name: str) -> Schedule:
+    if name not in SCHEDULES:
+        raise UsageError(f"no noise schedule {name!r}{nearest(name, SCHEDULES)}")
+    return SCHEDULES[name]

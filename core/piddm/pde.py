@@ -78,6 +78,9 @@ class PDE:
             raise UsageError(f"{self.name}: a PDE needs at least one field")
         if not self.equations and self.residual is None:
             raise UsageError(f"{self.name}: a PDE needs an equation or a residual of its own")
+        symbols = [symbol.name for symbol in (*self.fields, *self.params)]
+        if clash := {name for name in symbols if symbols.count(name) > 1}:
+            raise UsageError(f"{self.name}: {sorted(clash)} names more than one field or param")
         labels = [*self.equations, *self.conditions, *self.integrals]
         if clash := {label for label in labels if labels.count(label) > 1}:
             raise UsageError(
@@ -105,6 +108,23 @@ class PDE:
                 raise UsageError(f"{self.name}: the input {given} is not a declared field")
             if isinstance(given, Slice):
                 self.slice_index(given, self.grid)
+        self._check_determined()
+
+    def _check_determined(self) -> None:
+        """Refuse a field that nothing is said of: no solver could find it."""
+        if self.residual is not None:
+            return
+        said = [*self.equations.values(), *(c.value for c in self.conditions.values())]
+        said += [i.integrand for i in self.integrals.values()]
+        known = set().union(*(sympy_of(expression).free_symbols for expression in said))
+        known |= {condition.field for condition in self.conditions.values()}
+        known |= {g.field if isinstance(g, Slice) else g for g in self.inputs}
+        for unknown in self.fields:
+            if unknown not in known:
+                raise UsageError(
+                    f"{self.name}: the field {unknown} is in no equation and is no input; give it "
+                    "one of them, or leave it out"
+                )
 
     def _check(self, label: str, expression: Any, must_have_fields: str = "") -> None:
         with labelled(f"{self.name}, {label}"):

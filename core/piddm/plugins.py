@@ -1,8 +1,8 @@
 """Plugins: the hooks they may implement, a guarded loader, and a record of what each one brought.
 
 Built-in and third-party equations come through the same door, an entry point of the group
-``piddm``. A plugin that fails is recorded with its reason and stops nothing else. Nothing here
-imports torch or sympy, so that listings are instant.
+``piddm``; a file that a person names comes in as well. A plugin that fails is recorded with its
+reason and stops nothing else. Nothing here imports torch or sympy, so that listings are instant.
 """
 
 from __future__ import annotations
@@ -10,36 +10,27 @@ from __future__ import annotations
 import importlib
 import operator
 import os
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
 from piddm.errors import PiddmError, UsageError, nearest
+from piddm.hooks import API, GROUP, KIND_OF, Hooks
+from piddm.kit import files
+from piddm.kit.lines import in_package, line_of, shown
+from piddm.registers import register_of
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from piddm.pde import PDE
 
-GROUP = "piddm"
 DISABLE = "PIDDM_DISABLE_PLUGINS"
-"""Environment variable: entry-point names to leave out, separated by commas."""
-
-_NAME = re.compile(r"[a-z][a-z0-9_-]*")  # it is typed on the command line and names a folder
-_LOCATION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-
-_hookspec = pluggy.HookspecMarker(GROUP)
-
-
-class Hooks:
-    """What a plugin may implement, each marked with ``piddm.hookimpl``."""
-
-    @_hookspec
-    def piddm_register_pdes(self, register: Register) -> None:
-        """Name the plugin's equations, with ``register(pde)`` or ``register.lazy(...)``."""
+"""Environment variable: plugins to leave out, separated by commas; ``*`` is all but piddm's own."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +38,15 @@ class PluginRecord:
     """What became of one plugin.
 
     Args:
-        name: Name of its entry point.
-        distribution: Package that declares it, and
+        name: Name of its entry point, or of its file.
+        distribution: Package that declares it, or the file's path, and
         version: that package's version; both empty where the metadata do not say.
         status: ``ok``, ``failed`` (see ``error``) or ``disabled``.
-        error: One line; empty unless it failed.
+        error: One line, with the line of the plugin's file where it is known; empty unless it
+            failed.
         pdes: Names of the equations it brought.
         hooks: Names of the hooks it implements.
+        methods: What else it brought: ``"teacher ideal"``.
     """
 
     name: str
@@ -63,11 +56,12 @@ class PluginRecord:
     error: str = ""
     pdes: tuple[str, ...] = ()
     hooks: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class PDEEntry:
-    """One line of a listing: an equation and the plugin it comes from."""
+    """One line of a listing: an equation, or a method, and the plugin it comes from."""
 
     name: str
     summary: str
@@ -75,123 +69,140 @@ class PDEEntry:
     distribution: str
 
 
-class Register:
-    """What ``piddm_register_pdes`` is handed; it collects equations without importing them."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, tuple[str, PDE | str]] = {}
-
-    def __call__(self, pde: PDE) -> None:
-        """Register an equation that is already built."""
-        from piddm.pde import PDE
-
-        if not isinstance(pde, PDE):
-            raise UsageError(f"register() takes a PDE, not {type(pde).__name__}")
-        self._add(pde.name, pde.summary, pde)
-
-    def lazy(self, name: str, summary: str, location: str) -> None:
-        """Register an equation that is imported when it is asked for.
-
-        Args:
-            name: The equation's own name.
-            summary: The equation's own summary.
-            location: Where the :class:`~piddm.pde.PDE` is: ``"module:attribute"``.
-        """
-        if not _LOCATION.fullmatch(location):
-            raise UsageError(
-                f"{name!r}: write its location as 'module:attribute', not {location!r}"
-            )
-        self._add(name, summary, location)
-
-    def _add(self, name: str, summary: str, target: PDE | str) -> None:
-        if not _NAME.fullmatch(name):
-            raise UsageError(
-                f"{name!r} cannot name an equation; use lower-case letters, digits, '-' and '_', "
-                "a letter first"
-            )
-        if not summary.strip() or len(summary.splitlines()) != 1:
-            raise UsageError(f"{name!r}: its summary must be one line")
-        if name in self.found:
-            raise UsageError(f"the equation {name!r} is registered twice; rename one")
-        self.found[name] = (summary, target)
-
-
 class Plugins:
     """All plugins, loaded one by one, each in a guard of its own.
 
-    The package's own plugins go first and the others by package name, so that the winner of a
-    name clash does not depend on the order of installation.
+    The package's own plugins go first, the others by package name, files last, so that the winner
+    of a name clash does not depend on the order of installation.
 
     Args:
         entry_points: What to load; every installed entry point of the group by default.
+        paths: Files to load as plugins.
     """
 
-    def __init__(self, entry_points: Iterable[EntryPoint] | None = None) -> None:
+    def __init__(
+        self, entry_points: Iterable[EntryPoint] | None = None, paths: Sequence[Path] = ()
+    ) -> None:
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(Hooks)
-        self._entries: dict[str, PDEEntry] = {}
-        self._targets: dict[str, PDE | str] = {}
+        self._entries: dict[str, dict[str, PDEEntry]] = {k: {} for k in KIND_OF.values()}
+        self._targets: dict[tuple[str, str], Any] = {}
+        self._add_built_in()
         if entry_points is None:
             from importlib import metadata
 
             entry_points = metadata.entry_points(group=GROUP)
         found = [(point, *_distribution(point)) for point in entry_points]
         found.sort(key=lambda item: (item[1] != GROUP, item[1], item[0].name))
-        self._disabled = {name.strip() for name in os.environ.get(DISABLE, "").split(",")}
+        self._disabled = {n for n in map(str.strip, os.environ.get(DISABLE, "").split(",")) if n}
         self.records: list[PluginRecord] = []
-        for item in found:
-            self.records.append(self._load(*item))
+        for point, distribution, version in found:
+            package = getattr(point, "value", "").partition(":")[0].partition(".")[0]
+            record = PluginRecord(point.name, distribution, version)
+            self.records.append(self._load(record, point.load, in_package(package)))
+        for point in files.distinct(paths):
+            record = PluginRecord(point.name, shown(point.path))
+            self.records.append(self._load(record, point.load, point.owns))
 
-    def _load(self, point: EntryPoint, distribution: str, version: str) -> PluginRecord:
-        record = PluginRecord(point.name, distribution, version)
-        if record.name in self._disabled:
+    def _add_built_in(self) -> None:
+        from piddm import methods
+
+        record = PluginRecord(GROUP, GROUP)
+        self._bring(record, self._admit(record.name, methods))
+
+    def _load(
+        self, record: PluginRecord, load: Callable[[], Any], owns: Callable[[FrameType], bool]
+    ) -> PluginRecord:
+        all_off = "*" in self._disabled and record.distribution != GROUP
+        if all_off or record.name in self._disabled:
             return replace(record, status="disabled")
         if self._manager.has_plugin(record.name):
-            reason = f"a plugin named {record.name!r} is already loaded; rename this entry point"
+            reason = f"a plugin named {record.name!r} is already loaded; rename this one"
             return replace(record, status="failed", error=reason)
         try:
-            hooks = self._admit(point)
-            register = Register()
-            if "piddm_register_pdes" in hooks:
-                self._only(record.name, "piddm_register_pdes")(register=register)
-            self._refuse_clashes(record, register)
+            return self._bring(record, self._admit(record.name, load()))
         except (Exception, SystemExit) as error:  # anything at all: it is somebody else's code
             if self._manager.has_plugin(record.name):
                 self._manager.unregister(name=record.name)
-            return replace(record, status="failed", error=_one_line(error))
-        for name, (summary, target) in register.found.items():
-            self._entries[name] = PDEEntry(name, summary, record.name, distribution)
-            self._targets[name] = target
-        return replace(record, pdes=tuple(register.found), hooks=hooks)
+            line = line_of(error, owns)
+            reason = f"{line}: {one_line(error)}" if line else one_line(error)
+            return replace(record, status="failed", error=reason)
 
-    def _admit(self, point: EntryPoint) -> tuple[str, ...]:
-        """Import a plugin and register it; return the names of its hooks."""
-        plugin = point.load()
+    def _admit(self, name: str, plugin: Any) -> tuple[str, ...]:
+        """Register a plugin; return the names of its hooks."""
+        declared = getattr(plugin, "PIDDM_API", API)
+        if declared != API:
+            raise UsageError(
+                f"it is written for plugin API {declared!r} and this piddm has {API}; update "
+                "piddm or the plugin"
+            )
         hash(plugin)  # pluggy keeps plugins in sets: refuse here what would fail for all others
-        self._manager.register(plugin, name=point.name)
+        self._manager.register(plugin, name=name)
         callers = self._manager.get_hookcallers(plugin) or []
         if not callers:
             raise UsageError("it has no hook; mark its functions with piddm.hookimpl")
-        if unknown := [caller.name for caller in callers if not caller.has_spec()]:
-            raise UsageError(f"this piddm has no hook {unknown[0]!r}; update piddm or the plugin")
-        return tuple(caller.name for caller in callers)
+        for caller in callers:
+            if not caller.has_spec():
+                hint = nearest(caller.name, KIND_OF)
+                raise UsageError(
+                    f"this piddm has no hook {caller.name!r}, update piddm or the plugin{hint}"
+                )
+        own = {caller.name for caller in callers}
+        return tuple(hook for hook in KIND_OF if hook in own)
+
+    def _bring(self, record: PluginRecord, hooks: tuple[str, ...]) -> PluginRecord:
+        """Call a plugin's hooks, and take what they registered once all of them went well."""
+        registers = {hook: register_of(KIND_OF[hook], self._clash(record, hook)) for hook in hooks}
+        for hook, register in registers.items():
+            self._only(record.name, hook)(register=register)
+        for register in registers.values():
+            for name, (summary, target) in register.found.items():
+                entry = PDEEntry(name, summary, record.name, record.distribution)
+                self._entries[register.kind][name] = entry
+                self._targets[register.kind, name] = target
+        names = [(r.kind, name) for r in registers.values() for name in r.found]
+        return replace(
+            record,
+            hooks=hooks,
+            pdes=tuple(name for kind, name in names if kind == "equation"),
+            methods=tuple(f"{kind} {name}" for kind, name in names if kind != "equation"),
+        )
 
     def _only(self, name: str, hook: str) -> pluggy.HookCaller:
         """Return the caller of a hook for one plugin alone, so that one failure stays its own."""
         others = [plugin for other, plugin in self._manager.list_name_plugin() if other != name]
         return self._manager.subset_hook_caller(hook, others)
 
-    def _refuse_clashes(self, record: PluginRecord, register: Register) -> None:
-        for name in register.found:
-            if entry := self._entries.get(name):
-                raise UsageError(
-                    f"the equation {name!r} of plugin {record.name!r} is already brought by plugin "
-                    f"{entry.plugin!r} ({entry.distribution or 'unknown package'}); rename one"
-                )
+    def _clash(self, record: PluginRecord, hook: str) -> Callable[[str], str]:
+        """Return what says why a name is not to be had."""
+        kind = KIND_OF[hook]
+        own: set[str] = set()
+        if kind == "command":
+            from piddm.cli.app import app  # what reads commands is the program itself
+
+            own = {command.name or "" for command in app.registered_commands}
+
+        def taken(name: str) -> str:
+            entry = self._entries[kind].get(name)
+            if entry is None and name not in own:
+                return ""
+            by = f"plugin {entry.plugin!r}" if entry and entry.plugin != GROUP else "piddm itself"
+            if entry and entry.plugin != GROUP:
+                by += f" ({entry.distribution or 'unknown package'})"
+            return (
+                f"the {kind} {name!r} of plugin {record.name!r} is already brought by {by}; "
+                "rename one"
+            )
+
+        return taken
 
     def list_pdes(self) -> list[PDEEntry]:
         """Return every registered equation, without importing any."""
-        return list(self._entries.values())
+        return self.list_all("equation")
+
+    def list_all(self, kind: str) -> list[PDEEntry]:
+        """Return all of one kind, built-in or not, without importing any."""
+        return list(self._entries[kind].values())
 
     def get_pde(self, name: str) -> PDE:
         """Return an equation by name, imported on first use.
@@ -200,40 +211,86 @@ class Plugins:
             UsageError: If no plugin brings it; failed and disabled plugins are named.
             PiddmError: If it cannot be imported, or is not what its plugin announced.
         """
-        if name not in self._entries:
-            raise UsageError(f"no equation {name!r}{nearest(name, self._entries)}{self._absent()}")
-        target = self._targets[name]
+        return self.get("equation", name)
+
+    def get(self, kind: str, name: str) -> Any:
+        """Return what was registered of a kind under a name, imported on first use.
+
+        Raises:
+            UsageError: If no plugin brings it; failed and disabled plugins are named.
+            PiddmError: If it cannot be imported, or is not what its plugin announced.
+        """
+        known = self._entries[kind]
+        if name not in known:
+            raise UsageError(f"no {kind} {name!r}{nearest(name, known)}{self._absent()}")
+        target = self._targets[kind, name]
         if isinstance(target, str):
-            target = self._targets[name] = _resolve(self._entries[name], target)
+            target = self._targets[kind, name] = _resolve(kind, known[name], target)
         return target
 
+    def built_in(self, kind: str, name: str) -> bool:
+        """Return whether piddm itself brings it, rather than a plugin."""
+        entry = self._entries[kind].get(name)
+        return entry is not None and entry.plugin == GROUP
+
+    def build(self, kind: str, name: str, interface: type, *given: Any, **settings: Any) -> Any:
+        """Call what was registered; a failure of a plugin's own code is told by name.
+
+        Raises:
+            PiddmError: If it fails, or returns something else than the interface.
+        """
+        make, entry = self.get(kind, name), self._entries[kind][name]
+        if self.built_in(kind, name):  # a mistake of piddm's own is not to be blamed on a plugin
+            return make(*given, **settings)
+        what = f"the {kind} {name!r} of plugin {entry.plugin!r}"
+        try:
+            made = make(*given, **settings)
+        except PiddmError:
+            raise
+        except Exception as error:
+            line = line_of(error, lambda frame: frame.f_globals.get("__name__") == make.__module__)
+            at = f"{line}: " if line else ""
+            raise PiddmError(f"{what} cannot be built: {at}{one_line(error)}") from error
+        if not isinstance(made, interface):
+            raise PiddmError(
+                f"{what} is of type {type(made).__name__}, not {interface.__module__}."
+                f"{interface.__qualname__}; derive it from that"
+            )
+        return made
+
     def _absent(self) -> str:
-        """Say which plugins did not load: the equation that is missed may be one of theirs."""
+        """Say which plugins did not load: what is missed may be one of theirs."""
         failed = (f"; plugin {r.name!r} failed: {r.error}" for r in self.records if r.error)
         disabled = [repr(r.name) for r in self.records if r.status == "disabled"]
         off = f"; {DISABLE} switches off {', '.join(disabled)}" if disabled else ""
         return "".join(failed) + off
 
 
-def _resolve(entry: PDEEntry, location: str) -> PDE:
-    what = f"the equation {entry.name!r} of plugin {entry.plugin!r} ({location})"
+def _resolve(kind: str, entry: PDEEntry, location: str) -> Any:
+    what = f"the {kind} {entry.name!r} of plugin {entry.plugin!r} ({location})"
     module, _, attribute = location.partition(":")
     try:
-        pde = operator.attrgetter(attribute)(importlib.import_module(module))
+        found = operator.attrgetter(attribute)(importlib.import_module(module))
     except (Exception, SystemExit) as error:
         owner = entry.distribution or "the plugin"
-        raise PiddmError(f"{what} cannot be loaded: {_one_line(error)}; fix {owner}") from error
+        line = line_of(error, in_package(module.partition(".")[0]))
+        at = f" at {line}" if line else ""
+        raise PiddmError(f"{what} cannot be loaded{at}: {one_line(error)}; fix {owner}") from error
+    if kind != "equation":
+        if not callable(found):
+            raise PiddmError(f"{what} is of type {type(found).__name__} and cannot be called")
+        return found
     from piddm.pde import PDE
 
-    if not isinstance(pde, PDE):
-        raise PiddmError(f"{what} is of type {type(pde).__name__}, not PDE; correct its location")
+    if not isinstance(found, PDE):
+        raise PiddmError(f"{what} is of type {type(found).__name__}, not PDE; correct its location")
     for part in ("name", "summary"):
-        if (actual := getattr(pde, part)) != (announced := getattr(entry, part)):
+        if (actual := getattr(found, part)) != (announced := getattr(entry, part)):
             raise PiddmError(
                 f"{what} has the {part} {actual!r}, but was registered with {announced!r}; "
                 "make them the same"
             )
-    return pde
+    return found
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:
@@ -245,20 +302,22 @@ def _distribution(point: EntryPoint) -> tuple[str, str]:
         return "", ""
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """Return an error's text on one line, with its type where that says something."""
     text = " ".join(str(error).split())
     kind = type(error).__name__
     return text if isinstance(error, PiddmError) else f"{kind}: {text}" if text else kind
 
 
 _current: Plugins | None = None
+_paths: tuple[Path, ...] = ()
 
 
 def current() -> Plugins:
     """Return the process's plugins, loaded on first use."""
     global _current
     if _current is None:
-        _current = Plugins()
+        _current = Plugins(paths=[*_paths, *files.from_environment()])
     return _current
 
 
@@ -266,6 +325,17 @@ def reset(plugins: Plugins | None = None) -> None:
     """Forget the process's plugins, or put others in their place: for tests."""
     global _current
     _current = plugins
+
+
+def use_files(paths: Sequence[Path]) -> None:
+    """Load these files as plugins too, from now on; those named before are forgotten.
+
+    Importing a file runs it: name none that you would not run.
+    """
+    global _paths
+    if tuple(paths) != _paths:
+        _paths = tuple(paths)
+        reset()
 
 
 def get_pde(name: str) -> PDE:

@@ -25,6 +25,7 @@ from piddm.config import Config
 from piddm.errors import PiddmError, UsageError
 from piddm.files import read_json, write_json
 from piddm.pde import PDE
+from piddm.plugins import current
 
 NUMERICS = 1
 """Raised when the same settings give other results: stencils, solver, models or losses changed."""
@@ -50,11 +51,13 @@ def home() -> Path:
 
 def fingerprints(config: Config, pde: PDE) -> dict[str, str]:
     """Return the fingerprint of each stage, each containing the one before it."""
+    methods = _from_plugins(backbone=config.network.name, teacher=config.teacher.name)
+    student = _from_plugins(student=config.student.name)
     own: dict[str, Any] = {
         "simulate": [describe(pde), config.data, config.seed],
-        "train": [config.packing, config.network, config.teacher],
+        "train": [config.packing, config.network, config.teacher, *methods],
         "pairs": [config.pairs.count, config.pairs.steps, config.pairs.refresh, config.pairs.batch],
-        "distill": [config.pairs, config.student],
+        "distill": [config.pairs, config.student, *student],
         "evaluate": [config.evaluation],
     }
     out: dict[str, str] = {}
@@ -63,6 +66,16 @@ def fingerprints(config: Config, pde: PDE) -> dict[str, str]:
         plain = [p.model_dump(mode="json") if isinstance(p, BaseModel) else p for p in parts]
         before = out[stage] = digest([before, plain])
     return out
+
+
+def _from_plugins(**chosen: str) -> list[str]:
+    """Return what tells methods of plugins apart: piddm's own are told by ``NUMERICS``."""
+    plugins = current()
+    return [
+        f"{kind} {name} {_named(plugins.get(kind, name))}"
+        for kind, name in chosen.items()
+        if not plugins.built_in(kind, name)
+    ]
 
 
 def digest(data: Any) -> str:

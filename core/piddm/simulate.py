@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from piddm.derived import DerivedSolver, held
+from piddm.drawing import draw, whole
 from piddm.grid import Grid
 from piddm.pde import labelled
-from piddm.symbolic.operators import Param, Slice
 
 if TYPE_CHECKING:
     from piddm.pde import PDE
@@ -32,15 +32,12 @@ def simulate(
         size = min(chunk, count - start)
         if solver is None:
             assert pde.simulate is not None
-            yield pde.simulate(pde, grid, size, generator)
+            yield whole(pde, grid, size, pde.simulate(pde, grid, size, generator))
             continue
-        drawn = {}
-        for given, prior in pde.inputs.items():
-            if isinstance(given, Param):
-                drawn[given] = prior.sample_param(size, generator)
-                continue
-            on = grid.without(given.axis) if isinstance(given, Slice) else grid
-            drawn[given] = prior.sample(on, size, generator)
+        drawn = {
+            given: draw(pde, given, prior, grid, size, generator)
+            for given, prior in pde.inputs.items()
+        }
         with labelled(pde.name):
             solved = solver.solve(drawn)
         yield solved

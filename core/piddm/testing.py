@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from piddm.kit.lines import place
 from piddm.pde import PDE
 from piddm.verification import ALL, Check, Verification, manufacture, verify
 from piddm.verification.accuracy import order_in_time, spectral_accuracy
@@ -67,5 +68,7 @@ def conforms(
     found = verify(pde, checks, seed, size)
     if not found.passed:
         lines = "\n".join(f"  {check.name}: {check.detail}" for check in found.failed)
-        raise AssertionError(f"{pde.name} fails {len(found.failed)} checks:\n{lines}")
+        where = place(pde)
+        at = f" ({where})" if where else ""
+        raise AssertionError(f"{pde.name}{at} fails {len(found.failed)} checks:\n{lines}")
     return found

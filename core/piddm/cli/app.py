@@ -8,17 +8,16 @@ import traceback
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from piddm import __version__
-from piddm.cli import checking, listing, making, using
+from piddm.cli import checking, kit, listing, making, using
 from piddm.errors import PiddmError
 
 INTERRUPTED = "interrupted; run the same command again to go on"
 INTERRUPTED_CODE = 130
 
 
-class Guarded(TyperGroup):
+class Guarded(kit.PluginGroup):
     """Turns every failure of a command into one line and an exit code."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -81,6 +80,7 @@ def _options(
     debug: Annotated[
         bool, typer.Option("--debug", envvar="PIDDM_DEBUG", help="Show tracebacks of errors.")
     ] = False,
+    plugin: kit.PluginFiles = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -92,5 +92,5 @@ def _options(
             stream.reconfigure(errors="replace")  # pyright: ignore
 
 
-for group in (listing, making, using, checking):
+for group in (listing, making, using, checking, kit):
     group.add_to(app)

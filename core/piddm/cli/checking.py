@@ -44,6 +44,7 @@ def verify(
 
     equation = get_pde(options.equation(name, pde))
     from piddm.files import write_json
+    from piddm.kit.lines import place
     from piddm.progress import follow
     from piddm.runs import home
     from piddm.verification import Verification
@@ -69,7 +70,9 @@ def verify(
             typer.echo(f"figure: {path}")
         typer.echo(f"report: {report}")
         failed = ", ".join(check.name for check in found.failed)
-        typer.echo(f"{equation.name} fails: {failed}" if failed else f"{equation.name} passes")
+        where = place(equation)
+        at = f" ({where})" if where else ""
+        typer.echo(f"{equation.name}{at} fails: {failed}" if failed else f"{equation.name} passes")
     if not found.passed:
         raise typer.Exit(1)
 

@@ -44,10 +44,15 @@ def plugins(json: Json = False) -> None:
         print_json([vars(record) for record in records])
         return
     rows = [
-        [r.name, r.status, f"{r.distribution} {r.version}".strip(), r.error or ", ".join(r.pdes)]
+        [
+            r.name,
+            r.status,
+            f"{r.distribution} {r.version}".strip(),
+            r.error or ", ".join((*r.pdes, *r.methods)),
+        ]
         for r in records
     ]
-    print_table(["plugin", "status", "package", "equations, or the error"], rows)
+    print_table(["plugin", "status", "package", "what it brings, or the error"], rows)
 
 
 def show(

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from piddm.programs import plain
 from piddm.programs.adjoint import Adjoint
 from piddm.programs.evaluation import Evaluation
 from piddm.programs.layout import Layout
@@ -36,7 +37,6 @@ from piddm.programs.steps import (
 )
 from piddm.programs.tangent import tangent
 from piddm.programs.tape import Lease
-from piddm.programs import plain
 
 TAPES = 8
 """How many batch sizes, precisions and devices a program has tapes for at a time."""

@@ -1,6 +1,1 @@
-"""Students, one method per file."""
-
-from piddm.students.one_step import OneStepStudent
-
-STUDENTS = {"one-step": OneStepStudent}
-"""Students by the name that a configuration uses."""
+"""Students, one method per file. piddm.methods names them."""

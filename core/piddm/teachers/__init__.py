@@ -1,6 +1,1 @@
-"""Teachers, one method per file."""
-
-from piddm.teachers.flow import FlowTeacher
-
-TEACHERS = {"flow": FlowTeacher}
-"""Teachers by the name that a configuration uses."""
+"""Teachers, one method per file. piddm.methods names them."""

@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from piddm.drawing import whole
 from piddm.errors import PiddmError
 from piddm.pde import PDE
 from piddm.symbolic.operators import Slice
@@ -38,10 +39,8 @@ def solver_agreement(pde: PDE, seed: int = 0, size: int | None = None) -> Check:
         intervals = {k: n + (not a.periodic) for k, a in pde.grid.axes.items()}
         grid = pde.grid.resized(intervals)
         generator = torch.Generator().manual_seed(seed)
-        made = {k: v.double() for k, v in pde.simulate(pde, grid, COUNT, generator).items()}
-        missing = [k for k in pde.field_names if k not in made]
-        if missing:
-            return Check(NAME, False, f"simulate gives no {', '.join(missing)}")
+        made = whole(pde, grid, COUNT, pde.simulate(pde, grid, COUNT, generator))
+        made = {k: v.double() for k, v in made.items()}
         try:
             solved = pde.solve(given_values(pde, made, grid), grid)
         except PiddmError as error:

@@ -1,0 +1,29 @@
+"""The built-in methods, announced through the hooks that plugins use, and imported when used."""
+
+from piddm import hookimpl
+
+
+@hookimpl
+def piddm_register_teachers(register):
+    """Name the teachers."""
+    register.lazy(
+        "flow",
+        "flow matching with noise coloured like the data",
+        "piddm.teachers.flow:FlowTeacher",
+    )
+
+
+@hookimpl
+def piddm_register_students(register):
+    """Name the students."""
+    register.lazy(
+        "one-step",
+        "the teacher's network, called once at the noise end",
+        "piddm.students.one_step:OneStepStudent",
+    )
+
+
+@hookimpl
+def piddm_register_backbones(register):
+    """Name the networks."""
+    register.lazy("unet", "small U-Net, folded at the entrance", "piddm.networks.unet:UNet")
