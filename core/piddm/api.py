@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -168,6 +168,8 @@ class Run:
         """
         if count < 1 or refine < 0:
             raise UsageError("ask for at least 1 sample and at least 0 steps of refinement")
+        if source not in get_args(Source):
+            raise UsageError(f"there are no samples of {source!r}; choose student or teacher")
         if refine and source == "teacher":
             raise UsageError("the refinement is the student's: drop refine or take the student")
         shape = (self.packing.channels, *self.packing.image)
@@ -195,6 +197,8 @@ class Run:
             progress: Whether to show progress, on standard error.
         """
         parts: list[dict[str, Tensor]] = []
+        if fields.keys() < set(self.pde.field_names) or not fields:
+            raise UsageError(f"give all of {', '.join(self.pde.field_names)}, (count, *grid) each")
 
         def work() -> Iterator[Progress]:
             count = len(next(iter(fields.values())))

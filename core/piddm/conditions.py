@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from piddm.errors import UsageError
@@ -26,7 +26,7 @@ class Condition:
 
     where: Field | Slice
     value: Any = 0
-    on: tuple[str, ...] = ()
+    on: tuple[str, ...] = field(default=(), kw_only=True)
 
     alpha = 1
     beta = 0
@@ -43,6 +43,8 @@ class Condition:
             UsageError: If an axis is periodic or unknown, or a place is not at an end.
         """
         place = self.where if isinstance(self.where, Slice) else None
+        if not isinstance(self.on, tuple) or (place and self.on):
+            raise UsageError("on is a tuple of axes, such as ('x',), of a field, not of a slice")
         for name in (place.axis,) if place else self.on:
             if grid.axes[grid.names[grid.index(name)]].periodic:
                 raise UsageError(f"the axis {name} is periodic and has no ends")
@@ -54,6 +56,8 @@ class Condition:
                 )
             return [(place.axis, -1 if place.value == axis.lower else 1)]
         bounded = [k for k, a in grid.axes.items() if not a.periodic and not a.time]
+        if not self.on and not bounded:
+            raise UsageError("no axis of space has ends for the condition to hold at")
         return [(name, end) for name in self.on or bounded for end in (-1, 1)]
 
     def parts(self, axis: str, end: int, grid: Grid) -> tuple[sympy.Expr, sympy.Expr]:
@@ -113,8 +117,8 @@ class Robin(Condition):
         beta: Factor of its outward normal derivative: number or expression.
     """
 
-    alpha: Any = 1
-    beta: Any = 1
+    alpha: Any = field(default=1, kw_only=True)
+    beta: Any = field(default=1, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -50,10 +50,15 @@ class DerivedSolver:
     ) -> None:
         self.pde, self.grid, self.given = pde, grid, tuple(given)
         for item in self.given:
+            if not isinstance(item, (Field, Slice, Param)):
+                raise UsageError(f"give by field, slice or param, such as {{u: ...}}, not {item!r}")
             name = _field(item).name
             names = [*pde.field_names, *pde.free_params, *(p.name for p in pde.params)]
             if name not in names:
                 raise UsageError(f"there is no field or param {name}{nearest(name, names)}")
+        # Conditions leave out what is given, which need not be what data are drawn from.
+        drawn = [g for g in self.given if not (isinstance(g, Param) and not g.free)]
+        self.pde = pde = dataclasses.replace(pde, inputs=dict.fromkeys(drawn, None))  # pyright: ignore
         self.params = tuple(p for p in pde.free_params if p not in {str(g) for g in self.given})
         self.marches = not self.params and _marches(pde, grid, self.given)
         self._march = _Marching(pde, grid, self.given, order) if self.marches else None
@@ -63,6 +68,7 @@ class DerivedSolver:
         residual = self.pde.bind(self.grid, order)
         return NewtonSolver(residual, held(self.pde, self.grid, self.given), self.params)
 
+    @torch.no_grad()
     def solve(
         self, given: Mapping[Given, Tensor], start: Mapping[Field | Param, Tensor] | None = None
     ) -> dict[str, Tensor]:
@@ -112,9 +118,21 @@ class DerivedSolver:
                 f"this solver takes {', '.join(map(str, self.given))}, "
                 f"not {', '.join(map(str, given))}"
             )
+        given = {item: _tensor(item, value) for item, value in given.items()}
+        start = {item: _tensor(item, value) for item, value in start.items()}
+        for item in start:
+            if str(item) not in (*self.pde.field_names, *(p.name for p in self.pde.params)):
+                names = [*self.pde.field_names, *self.pde.free_params]
+                raise UsageError(f"start: there is no {item}{nearest(str(item), names)}")
         batch = len(next(iter(given.values()))) if given else 1
         shape = (batch, *self.grid.shape)
         x = {k: torch.zeros(shape, dtype=torch.float64) for k in self.pde.field_names}
+        for item, value in start.items():
+            if tuple(value.shape) != self._shape(item, batch):
+                raise UsageError(
+                    f"start: {item} has the shape {tuple(value.shape)}, not "
+                    f"{self._shape(item, batch)}"
+                )
         named = {str(k): v for k, v in start.items()}
         x |= {k: v.double().clone() for k, v in named.items()}
         # A slice starts its field's whole axis, where nothing better is known.
@@ -140,6 +158,12 @@ class DerivedSolver:
         if isinstance(item, Slice):
             return (batch, *self.grid.without(item.axis).shape)
         return (batch, *self.grid.shape)
+
+
+def _tensor(item: Any, value: Any) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise UsageError(f"{item} is given as {type(value).__name__}; pass a tensor with a batch")
+    return value
 
 
 def held(pde: PDE, grid: Grid, given: Iterable[Given]) -> dict[str, np.ndarray]:

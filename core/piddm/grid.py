@@ -35,6 +35,14 @@ class Axis:
     time: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.size, int) or isinstance(self.size, bool):
+            raise UsageError(f"an axis has a whole number of nodes, not {self.size!r}")
+        if isinstance(self.lower, str) or isinstance(self.upper, str):
+            raise UsageError(f"the ends of an axis are numbers, not {self.lower!r}, {self.upper!r}")
+        # Symbols such as 2 pi are welcome, but numbers are what files and tensors take.
+        for end in ("lower", "upper"):
+            if not isinstance(getattr(self, end), (int, float)):
+                object.__setattr__(self, end, float(getattr(self, end)))
         if self.size < 2:
             raise UsageError(f"an axis needs at least 2 nodes, not {self.size}")
         if not self.upper > self.lower:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from scipy.sparse import csc_matrix
+from scipy.sparse import csc_matrix, diags_array, eye_array
 from scipy.sparse.linalg import SuperLU, splu
 from torch import Tensor
 
@@ -156,14 +156,24 @@ class LinearSystem:
         """Look once whether the matrix is singular: rounding hides it from a factorisation."""
         if self._symmetric:
             self._symmetric = self._accurate(values)
-        factor = self._factor(values[:, None])
+        # Units make rows and columns large or small, which says nothing of singularity.
+        matrix = csc_matrix((_numpy(values), (self.row, self.column)), shape=(self.size,) * 2)
+        rows = 1 / np.maximum(abs(matrix).max(axis=1).toarray().ravel(), 1e-300)
+        matrix = csc_matrix(diags_array(rows) @ matrix)
+        columns = 1 / np.maximum(abs(matrix).max(axis=0).toarray().ravel(), 1e-300)
+        matrix = csc_matrix(matrix @ diags_array(columns))
+        vector = np.random.default_rng(0).standard_normal(self.size)
+        try:
+            factor = splu(matrix)
+        except RuntimeError:  # exactly singular: a nudge leaves its direction to be found
+            factor = splu(csc_matrix(matrix + 1e-14 * eye_array(self.size)))
         pivots = np.abs(factor.U.diagonal())
         if pivots.min() < 1e-13 * pivots.max():
-            vector = np.random.default_rng(0).standard_normal(self.size)
             for _ in range(2):  # inverse iteration: the smallest singular direction grows most
                 vector = factor.solve(vector)
                 vector /= np.abs(vector).max()
-            raise Singular(vector)
+            vector = columns * vector
+            raise Singular(vector / np.abs(vector).max())
         self._examined = True
 
     def _accurate(self, values: Tensor) -> bool:

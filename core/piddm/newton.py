@@ -89,6 +89,7 @@ class NewtonSolver:
             lines = (jacobian.row_nodes[self._active, 0], line[touched])
         self._system = LinearSystem(row, column, len(self._rows), lines, self._beside(touched))
 
+    @torch.no_grad()
     def solve(self, start: Mapping[str, Tensor], iterations: int = 30) -> dict[str, Tensor]:
         """Return the solution next to ``start``, float64.
 
@@ -97,18 +98,20 @@ class NewtonSolver:
         Raises:
             PiddmError: If a sample's residual does not come down to round-off.
         """
-        x = {k: v.double() for k, v in start.items()}
+        x = {k: v.detach().double() for k, v in start.items()}
         x = self.residual.fit(x)
         size = self._size(x)
         error = self._error(x, size)
+        push = x[next(iter(x))].new_zeros(len(error), 1)
         for _ in range(iterations):
             if bool((error <= TOLERANCE).all()):
                 break
             rows, values = self._jacobian.values(x)
             try:
-                values = torch.cat([values[self._keep], values.new_ones(self._extra, len(rows))])
+                beside = self._weights[:, None].expand(-1, len(rows))
+                values = torch.cat([values[self._keep], beside])
                 step = self._system.solve(values, rows[:, self._rows])
-                step = step[:, : len(self._unknown)]
+                push, step = step[:, len(self._unknown) :], step[:, : len(self._unknown)]
             except Singular as singular:
                 raise PiddmError(self._undetermined(singular.vector)) from singular
             # A term that is zero where it starts has a size only where it goes; one that is zero
@@ -119,10 +122,13 @@ class NewtonSolver:
             x, before, after = self._search(x, step, size)
             size = torch.maximum(self._size(x), ROUNDING * self._magnitude(values, x))
             error = self._error(x, size)
-            if bool((after >= 0.5 * before).all()):
+            # At round-off nothing halves any more; before that, a small step is still a step.
+            slow = 0.5 if bool((error <= 1e3 * TOLERANCE).all()) else 0.9999
+            if bool((after >= slow * before).all()):
                 break
         if not bool((error <= 1e3 * TOLERANCE).all()):
-            raise PiddmError(self._diverged(x, error, size))
+            pushed = bool(self._multipliers) and float((push.abs().amax(1) / size.amin(1)).max())
+            raise PiddmError(self._diverged(x, error, size, bool(pushed and pushed > 1e-6)))
         return x
 
     def _size(self, x: dict[str, Tensor]) -> Tensor:
@@ -209,20 +215,23 @@ class NewtonSolver:
         """
         jacobian, unknowns = self._jacobian, len(self._unknown)
         integrals = np.flatnonzero(self._active & ~jacobian.local)
-        self._multipliers, self._extra = 0, 0
+        self._multipliers, self._weights = 0, torch.zeros(0, dtype=torch.float64)
         if not len(integrals) or len(self._rows) - unknowns != len(integrals):
             return row, column
-        equation = np.concatenate(
-            [np.full(len(r.nodes), not r.boundary) for r in self.residual.rows.values()]
-        )
+        every = self.residual.rows.values()
+        equation = np.concatenate([np.full(len(r.nodes), not r.boundary) for r in every])
+        which = np.repeat(np.arange(len(every)), [len(r.nodes) for r in every])
         line, number = jacobian.row_nodes[:, 0], np.cumsum(self._active) - 1
         timed = next(iter(self.residual.grid.axes.values())).time
-        rows, columns = [row], [column]
+        rows, columns, weights = [row], [column], []
         for k, integral in enumerate(integrals):
             beside = self._active & equation & ((line == line[integral]) | (not timed))
             rows.append(number[beside])
             columns.append(np.full(int(beside.sum()), unknowns + k))
-        self._multipliers, self._extra = len(integrals), sum(map(len, rows[1:]))
+            # Unlike for each equation and integral: two multipliers must not do the same.
+            weights.append(1.0 / (1 + which[beside] + which[integral]))
+        self._multipliers = len(integrals)
+        self._weights = torch.from_numpy(np.concatenate(weights))
         return np.concatenate(rows), np.concatenate(columns)
 
     def _check_square(self, row: np.ndarray, column: np.ndarray) -> None:
@@ -231,7 +240,8 @@ class NewtonSolver:
         if rows != unknowns:
             of[self._unknown.numpy()] = True
             counts = ", ".join(f"{k}: {v}" for k, v in self._count_columns(of).items())
-            parts = ", ".join(f"{k}: {int(v.sum())}" for k, v in self._by_name(self._active))
+            found = ((k, int(v.sum())) for k, v in self._by_name(self._active))
+            parts = ", ".join(f"{k}: {count}" for k, count in found if count)
             advice = (
                 "give another input or condition" if rows < unknowns
                 else "drop a condition, or give less"
@@ -277,7 +287,13 @@ class NewtonSolver:
         advice = "an Integral of it, with a free param to match," if constant else "a condition"
         return f"{said}: {what}; give {advice} or an input for it"
 
-    def _diverged(self, x: dict[str, Tensor], error: Tensor, size: Tensor) -> str:
+    def _diverged(self, x: dict[str, Tensor], error: Tensor, size: Tensor, pushed: bool) -> str:
+        if pushed:
+            integrals = ", ".join(k for k, r in self.residual.rows.items() if r.integral)
+            return (
+                f"the integrals {integrals} contradict the equations, which imply them already, "
+                "with another value; change what is given, or the value"
+            )
         worst = int(error.nan_to_num(torch.inf).argmax())
         relative = torch.zeros(self._jacobian.rows, dtype=torch.float64)
         rows = (self._jacobian.vector(x)[:, self._rows] / size)[worst].abs().cpu()
@@ -288,9 +304,9 @@ class NewtonSolver:
             list(self.residual.rows), [len(r.nodes) for r in self.residual.rows.values()]
         )
         return (
-            f"Newton stopped at {float(error[worst]):.1e} of the largest term, worst in "
-            f"{names[at]} at node {node}; start nearer to the solution, refine the grid or check "
-            "the equation"
+            f"Newton stopped at {float(error[worst]):.1e} of the largest term in sample {worst}, "
+            f"in {names[at]} at node {node}; start nearer to the solution, refine the grid or "
+            "check the equation"
         )
 
 

@@ -6,13 +6,13 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from piddm.conditions import Condition, Integral
-from piddm.errors import PiddmError, UsageError
+from piddm.errors import PiddmError, UsageError, nearest
 from piddm.grid import Grid
 from piddm.priors import Prior
-from piddm.symbolic.operators import Coordinate, Field, Param, Slice
+from piddm.symbolic.operators import Coordinate, Field, Param, Slice, strict
 
 if TYPE_CHECKING:
     import sympy
@@ -74,10 +74,16 @@ class PDE:
     residual: Callable[..., Residual] | None = None
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         if not self.fields:
             raise UsageError(f"{self.name}: a PDE needs at least one field")
         if not self.equations and self.residual is None:
             raise UsageError(f"{self.name}: a PDE needs an equation or a residual of its own")
+        if self.time_scheme not in (schemes := get_args(TimeScheme)):
+            raise UsageError(
+                f"{self.name}: there is no time scheme {self.time_scheme!r}"
+                f"{nearest(str(self.time_scheme), schemes)}"
+            )
         symbols = [symbol.name for symbol in (*self.fields, *self.params)]
         if clash := {name for name in symbols if symbols.count(name) > 1}:
             raise UsageError(f"{self.name}: {sorted(clash)} names more than one field or param")
@@ -110,13 +116,34 @@ class PDE:
                 self.slice_index(given, self.grid)
         self._check_determined()
 
+    def _check_kinds(self) -> None:
+        """Refuse what has the wrong shape as a whole."""
+        if not isinstance(self.grid, Grid):
+            raise UsageError(f"{self.name}: the grid is a Grid(x=Axis(...)), not {self.grid!r}")
+        if isinstance(self.fields, Field) or isinstance(self.params, Param):
+            raise UsageError(f"{self.name}: fields and params are lists, such as [u]")
+        for what, kind in (("conditions", Condition), ("integrals", Integral)):
+            given = getattr(self, what)
+            if not isinstance(given, Mapping) or not all(
+                isinstance(c, kind) for c in given.values()
+            ):
+                raise UsageError(
+                    f"{self.name}: {what} are a dictionary by name, of what is made by "
+                    + ("Dirichlet, Neumann or Robin" if kind is Condition else "Integral")
+                )
+        for what in ("equations", "inputs"):
+            if not isinstance(getattr(self, what), Mapping):
+                raise UsageError(f"{self.name}: {what} are a dictionary")
+        if bad := [k for k in (*self.equations, *self.conditions) if "\n" in str(k)]:
+            raise UsageError(f"{self.name}: {bad[0]!r} is no name for a row")
+
     def _check_determined(self) -> None:
         """Refuse a field that nothing is said of: no solver could find it."""
         if self.residual is not None:
             return
         said = [*self.equations.values(), *(c.value for c in self.conditions.values())]
         said += [i.integrand for i in self.integrals.values()]
-        known = set().union(*(sympy_of(expression).free_symbols for expression in said))
+        known = set().union(*(strict(expression).free_symbols for expression in said))
         known |= {condition.field for condition in self.conditions.values()}
         known |= {g.field if isinstance(g, Slice) else g for g in self.inputs}
         for unknown in self.fields:
@@ -128,7 +155,7 @@ class PDE:
 
     def _check(self, label: str, expression: Any, must_have_fields: str = "") -> None:
         with labelled(f"{self.name}, {label}"):
-            expression = sympy_of(expression)
+            expression = strict(expression)
         for symbol in expression.free_symbols:
             if isinstance(symbol, Coordinate):
                 if symbol.name not in self.grid.axes:
@@ -152,6 +179,8 @@ class PDE:
         Raises:
             UsageError: If the grid is too small for the stencil, or the order cannot be had.
         """
+        if grid is not None and not isinstance(grid, Grid):
+            raise UsageError(f"{self.name}: bind takes a grid, such as pde.grid.resized({grid!r})")
         grid, order = grid or self.grid, self.order if order is None else order
         if self.residual is not None:
             takes_order = len(inspect.signature(self.residual).parameters) > 1
@@ -212,16 +241,6 @@ class PDE:
     def field_names(self) -> tuple[str, ...]:
         """Names of the fields, in order."""
         return tuple(f.name for f in self.fields)
-
-
-def sympy_of(value: Any) -> sympy.Expr:
-    """Return a number or an expression as an expression; text is refused, never evaluated."""
-    import sympy
-
-    try:
-        return sympy.sympify(value, strict=True)
-    except sympy.SympifyError:
-        raise UsageError(f"{value!r} is neither a number nor a sympy expression") from None
 
 
 @contextmanager

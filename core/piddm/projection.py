@@ -28,7 +28,7 @@ from torch import Tensor
 
 from piddm.banded import BandedPositive, line_order
 from piddm.blocks import BlockLayout
-from piddm.errors import PiddmError, UsageError
+from piddm.errors import PiddmError, UsageError, nearest
 from piddm.interfaces import Fields, Residual
 from piddm.jacobian import Jacobian
 
@@ -60,6 +60,11 @@ class Projection:
         held: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.residual, self.row_scale = residual, dict(row_scale)
+        names = residual.field_names
+        if strange := [k for k in (*field_scale, *(held or {})) if k not in names]:
+            raise UsageError(f"there is no field {strange[0]}{nearest(strange[0], names)}")
+        if missing := [k for k in names if k not in field_scale]:
+            raise UsageError(f"field_scale lacks {missing[0]}: what its moves are divided by")
         self.jacobian = jacobian = Jacobian(residual, params=residual.free_params)
         self._fields = jacobian.nodes * len(jacobian.fields)
         weights = _weights(residual, jacobian.fields, field_scale, held or {})
@@ -67,7 +72,6 @@ class Projection:
         moves = np.append(weights > 0, np.zeros(len(jacobian.params), dtype=bool))
         entry = moves[jacobian.column]
         movable = np.isin(np.arange(jacobian.rows), jacobian.row[entry])
-        self._movable = torch.from_numpy(np.flatnonzero(movable))
         if not movable.any():
             raise UsageError("nothing is left to project: every value that a row touches is held")
         local, border = np.flatnonzero(movable & jacobian.local), movable & ~jacobian.local
@@ -89,6 +93,7 @@ class Projection:
         self._blocks: BlockLayout | None = None
         self._block_lines = (row, at[:, 0])
 
+    @torch.no_grad()
     def __call__(
         self,
         fields: Fields,
@@ -137,7 +142,7 @@ class Projection:
 
     def _check(self, x: Fields) -> None:
         """Refuse what is not on the set, by the rounding of the fields' precision."""
-        rows = self.jacobian.vector(x, self.row_scale)[:, self._movable]
+        rows = self.jacobian.vector(x, self.row_scale)
         error = rows.square().mean(1).nan_to_num(torch.inf)
         precise = rows.dtype == torch.float64
         if bool((error > (1e-12 if precise else 1e-4)).any()):

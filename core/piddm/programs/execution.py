@@ -66,6 +66,8 @@ class _Evaluate(torch.autograd.Function):
             return (None,) * (2 + len(ctx.names))
         if torch.is_grad_enabled():  # somebody wants a second derivative
             with torch.enable_grad():
+                # Without their own history, which the caller goes through by himself.
+                inputs = {name: value.view_as(value) for name, value in inputs.items()}
                 out = ctx.program.evaluate(inputs)
                 names = [n for n in ctx.names if n in wanted]
                 found = torch.autograd.grad(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from threading import Lock
 from typing import Any, TypeVar
 
 import torch
@@ -83,6 +84,7 @@ class Program:
         self._grids = [torch.Size(shape if k in self.layout.fields else ()) for k in self._names]
         self._numbers: dict[Any, Tensor] = {}
         self._tapes: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = Lock()
 
     def _fused(self) -> set[int]:
         wanted = {position for position, _ in self.outputs.values()}
@@ -125,7 +127,9 @@ class Program:
             return number.to(like.device, dtype)
         key = (position, dtype, like.device)
         if key not in self._numbers:
-            self._numbers[key] = number.to(like.device, dtype)
+            # Kept for other callers, who may want to differentiate.
+            with torch.inference_mode(False):
+                self._numbers[key] = number.to(like.device, dtype)
         return self._numbers[key]
 
     def evaluate(
@@ -201,12 +205,15 @@ class Program:
 
     def tape(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return a tape that is known already, or make it."""
-        if key in self._tapes:
-            self._tapes.move_to_end(key)
-            return self._tapes[key]
-        found = self._tapes[key] = make()
-        while len(self._tapes) > TAPES:
-            self._tapes.popitem(last=False)
+        with self._lock:
+            if key in self._tapes:
+                self._tapes.move_to_end(key)
+                return self._tapes[key]
+        found = make()
+        with self._lock:
+            self._tapes[key] = found
+            while len(self._tapes) > TAPES:
+                self._tapes.popitem(last=False)
         return found
 
 

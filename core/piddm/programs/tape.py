@@ -165,7 +165,10 @@ class Tape:
         Returns:
             The results ``(batch, *lengths)``, and the memory, to be given back.
         """
-        memory = self._idle.pop() if self._idle else self._memory()
+        try:  # another thread may take the last one between a look and a hold
+            memory = self._idle.pop()
+        except IndexError:
+            memory = self._memory()
         slots = memory.slots
         results = [
             torch.empty(shape, dtype=self.dtype, device=self.device) for shape in self._results

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +46,7 @@ from piddm.programs.steps import (
     Sum,
     Tap,
 )
+from piddm.symbolic.analysis import depends, differenced
 from piddm.symbolic.functions import FUNCTIONS
 from piddm.symbolic.operators import Coordinate, D, Field, Param
 from piddm.symbolic.stencils import Stencil, central, one_sided, spectral, staggered
@@ -291,6 +291,9 @@ class Builder:
             return self.emit(Power(source, float(exponent)), self.lengths[source])  # pyright: ignore
         if isinstance(expression, (sympy.Max, sympy.Min)):
             return self.value(_pairwise(expression), place)
+        half = expression.func is sympy.Heaviside and expression.args[1:] == (sympy.S.Half,)
+        if len(expression.args) > 1 and expression.func in FUNCTIONS and not half:
+            raise UsageError(f"{expression} has more arguments than torch's counterpart takes")
         if expression.func not in FUNCTIONS:
             raise UsageError(f"{expression.func.__name__} in {expression} has no torch counterpart")
         source = self.value(expression.args[0], place)
@@ -368,27 +371,3 @@ def _pairwise(expression: Any) -> Any:
 def _at(place: Place, dim: int, start: int, stop: int, half: bool) -> Place:
     span = Span(start, stop, half, place[dim].order)
     return (*place[:dim], span, *place[dim + 1 :])
-
-
-@lru_cache(maxsize=4096)
-def depends(expression: Any, axis: str) -> bool:
-    """Return whether an expression varies along an axis."""
-    return any(
-        isinstance(s, Field) or (isinstance(s, Coordinate) and s.name == axis)
-        for s in expression.free_symbols
-    )
-
-
-@lru_cache(maxsize=4096)
-def differenced(expression: Any, axis: str) -> bool:
-    """Return whether an expression has a derivative along an axis in it."""
-    return any(d.parts[1].name == axis for d in expression.atoms(D))
-
-
-@lru_cache(maxsize=4096)
-def derivative_order(expression: Any, axis: str) -> int:
-    """Return the highest number of derivatives of a field along an axis: 2 in a flux form."""
-    if isinstance(expression, D):
-        argument, of, m = expression.parts
-        return (m if of.name == axis else 0) + derivative_order(argument, axis)
-    return max((derivative_order(a, axis) for a in expression.args), default=0)

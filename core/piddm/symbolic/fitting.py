@@ -9,6 +9,7 @@ import sympy
 import torch
 from torch import Tensor
 
+from piddm.errors import PiddmError
 from piddm.interfaces import Rows
 from piddm.programs.execution import run
 from piddm.programs.program import Program
@@ -57,7 +58,12 @@ class Fit:
             with torch.no_grad():
                 for _ in range(STEPS):
                     p = self._damped(rows, p)
-        p = p - self._step(rows, p)[0]
+        step, value = self._step(rows, p)
+        if not self._linear:
+            with torch.no_grad():
+                worse = ~(rows(p - step).square().sum(1) <= value.square().sum(1))
+            step = torch.where(worse[:, None], 0.0, step)
+        p = p - step
         return fields | {name: p[:, k] for k, name in enumerate(missing)}
 
     def _step(self, rows: Callable[[Tensor], Tensor], p: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,7 +80,14 @@ class Fit:
         gram = jacobian.mT @ jacobian
         # What no row feels stays where it is.
         lift = torch.diag_embed((gram.diagonal(dim1=-2, dim2=-1) == 0).to(gram))
-        return torch.linalg.solve(gram + lift, jacobian.mT @ value[..., None])[..., 0], value
+        try:
+            step = torch.linalg.solve(gram + lift, jacobian.mT @ value[..., None])[..., 0]
+        except RuntimeError as error:
+            raise PiddmError(
+                f"the params {', '.join(self._defaults)} cannot be told apart from these fields; "
+                "give one of them"
+            ) from error
+        return step, value
 
     def _damped(self, rows: Callable[[Tensor], Tensor], p: Tensor) -> Tensor:
         step, value = self._step(rows, p)

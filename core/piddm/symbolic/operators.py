@@ -8,11 +8,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sympy
 
 from piddm.errors import UsageError
+
+
+def strict(value: Any) -> sympy.Expr:
+    """Return a number or an expression as an expression; text is refused, never evaluated.
+
+    Raises:
+        UsageError: If it is anything else.
+    """
+    if isinstance(value, Slice):
+        raise UsageError(
+            f"{value} is a place: it stands in conditions and inputs, not in a formula"
+        )
+    try:
+        found = sympy.sympify(value, strict=True)
+    except sympy.SympifyError:
+        raise UsageError(f"{value!r} is neither a number nor a sympy expression") from None
+    if isinstance(found, sympy.Equality):
+        raise UsageError(f"write the equation {found} as left - right, which vanishes")
+    if found.has(sympy.I) or found.has(sympy.Derivative):
+        raise UsageError(f"{found}: derivatives are written D(u, x), and numbers are real")
+    return found
+
+
+class _Plain:
+    """What fields and params share: sympy's own derivative of a symbol is zero, silently."""
+
+    def diff(self, *symbols: Any, **assumptions: Any) -> Any:
+        """Refuse to be differentiated by sympy, to which a field is a constant."""
+        raise UsageError(f"{self}.diff(...) is zero to sympy: write D({self}, x) for a derivative")
 
 
 class Coordinate(sympy.Symbol):
@@ -22,8 +51,12 @@ class Coordinate(sympy.Symbol):
         """Create the symbol of the axis ``name``."""
         return sympy.Symbol.__xnew__(cls, name, real=True)  # pyright: ignore
 
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return what copies are made of."""
+        return (self.name,), {}
 
-class Field(sympy.Symbol):
+
+class Field(_Plain, sympy.Symbol):
     """An unknown field on the grid.
 
     Args:
@@ -41,15 +74,21 @@ class Field(sympy.Symbol):
         symbol.doc, symbol.unit = doc, unit
         return symbol
 
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return what copies are made of."""
+        return (self.name, self.doc, self.unit), {}
+
     def at(self, **where: float) -> Slice:
         """Return the slice of this field where one coordinate has a value: ``u.at(t=0)``."""
         if len(where) != 1:
             raise UsageError(f"{self.name}.at() takes one coordinate, such as {self.name}.at(t=0)")
         ((axis, value),) = where.items()
+        if isinstance(value, str):
+            raise UsageError(f"{self.name}.at({axis}={value!r}): a place is a number")
         return Slice(self, axis, float(value))
 
 
-class Param(sympy.Symbol):
+class Param(_Plain, sympy.Symbol):
     """A scalar parameter with a default value.
 
     Args:
@@ -69,6 +108,10 @@ class Param(sympy.Symbol):
         symbol = sympy.Symbol.__xnew__(cls, name, real=True)  # pyright: ignore
         symbol.value, symbol.doc, symbol.free = float(value), doc, free
         return symbol
+
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return what copies are made of."""
+        return (self.name, self.value, self.doc, self.free), {}
 
     def _hashable_content(self) -> tuple[Any, ...]:
         # sympy takes equal symbols for one, and would hand one author's value to another.
@@ -95,16 +138,16 @@ class D(sympy.Function):
 
     nargs = (2, 3)
 
-    if TYPE_CHECKING:
-
-        def __new__(cls, expression: Any, axis: Coordinate, order: int = 1) -> Any:
-            """Create the derivative: the signature that sympy's own ``__new__`` does not tell."""
+    def __new__(cls, expression: Any, axis: Any, order: Any = 1) -> Any:
+        """Create the derivative; text is refused, which sympy would evaluate."""
+        if not isinstance(axis, Coordinate):
+            raise UsageError(f"D(..., {axis}) needs a coordinate such as x as its second argument")
+        arguments = [expression, axis] if order == 1 else [expression, axis, order]
+        return super().__new__(cls, *map(strict, arguments))
 
     @classmethod
     def eval(cls, expression: Any, axis: Any, order: Any = 1) -> Any:  # pyright: ignore
         """Vanish on constants, stay as written otherwise."""
-        if not isinstance(axis, Coordinate):
-            raise UsageError(f"D(..., {axis}) needs a coordinate such as x as its second argument")
         if not (isinstance(order, int) or getattr(order, "is_Integer", False)) or order < 1:
             raise UsageError(f"D(..., {axis}, {order}) needs a whole order of at least 1")
         return sympy.S.Zero if expression.is_number else None
@@ -116,9 +159,15 @@ class D(sympy.Function):
         return expression, axis, int(rest[0]) if rest else 1  # pyright: ignore
 
 
+def _axes(axes: Any) -> Sequence[Coordinate]:
+    if isinstance(axes, Coordinate):
+        raise UsageError(f"give axes as a list, such as [{axes}]")
+    return axes
+
+
 def grad(expression: sympy.Expr, axes: Sequence[Coordinate]) -> list[sympy.Expr]:
     """Gradient along the given axes."""
-    return [D(expression, axis) for axis in axes]
+    return [D(expression, axis) for axis in _axes(axes)]
 
 
 def div(vector: Sequence[sympy.Expr], axes: Sequence[Coordinate]) -> sympy.Expr:
@@ -130,7 +179,7 @@ def div(vector: Sequence[sympy.Expr], axes: Sequence[Coordinate]) -> sympy.Expr:
 
 def laplace(expression: sympy.Expr, axes: Sequence[Coordinate]) -> sympy.Expr:
     """Laplacian along the given axes."""
-    return sympy.Add(*(D(expression, axis, 2) for axis in axes))
+    return sympy.Add(*(D(expression, axis, 2) for axis in _axes(axes)))
 
 
 def curl(vector: Sequence[Any], axes: Sequence[Coordinate]) -> Any:

@@ -13,7 +13,8 @@ from piddm.errors import UsageError
 from piddm.grid import Grid
 from piddm.interfaces import Reach
 from piddm.programs.steps import SPECTRAL, Load, Place, Scalar, Span
-from piddm.symbolic.compiler import Builder, derivative_order
+from piddm.symbolic.analysis import derivative_order, leading_fields
+from piddm.symbolic.compiler import Builder
 from piddm.symbolic.operators import D, Slice
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ def steps_in_time(expression: sympy.Expr, pde: PDE, grid: Grid) -> int | None:
     """Return the dimension of time where the equation is a one-step relation between two times."""
     if pde.time_scheme == "centred":
         return None
+    time = next((name for name, axis in grid.axes.items() if axis.time), None)
+    first = any(d.parts[1].name == time and d.parts[2] == 1 for d in expression.atoms(D))  # pyright: ignore
+    if time and first and derivative_order(expression, time) > 1:
+        raise UsageError("second derivatives in time need time_scheme='centred'")
     for d in expression.atoms(D):
         _, axis, order = d.parts  # pyright: ignore
         if grid.axes[axis.name].time and order == 1:
@@ -65,7 +70,6 @@ def interior(expression: sympy.Expr, pde: PDE, grid: Grid, accuracy: tuple[int, 
     the end with more conditions has one more, the lower one where there is no telling.
     """
     half = steps_in_time(expression, pde, grid)
-    ends = [end for c in pde.conditions.values() for end in c.ends(grid)]
     spans = []
     for d, (name, axis) in enumerate(grid.axes.items()):
         if d == half:
@@ -73,7 +77,15 @@ def interior(expression: sympy.Expr, pde: PDE, grid: Grid, accuracy: tuple[int, 
             continue
         rim = 0 if axis.periodic else derivative_order(expression, name)
         low, high = (rim + 1) // 2, rim // 2
-        if not axis.time and ends.count((name, 1)) > ends.count((name, -1)):
+        leading = leading_fields(expression, name)
+        ends = [
+            end
+            for c in pde.conditions.values()
+            if c.field in leading
+            for along, end in c.ends(grid)
+            if along == name
+        ]
+        if not axis.time and ends.count(1) > ends.count(-1):
             low, high = high, low
         if low + high >= axis.size:
             raise UsageError(
@@ -89,8 +101,12 @@ def faces(name: str, pde: PDE, grid: Grid, accuracy: tuple[int, ...]) -> list[tu
     Every node of a corner has one row: of a Dirichlet condition, else of the one named first.
     """
     condition = pde.conditions[name]
-    # The initial state is an input, which a condition must not determine a second time.
-    given = {i.field for i in pde.inputs if isinstance(i, Slice) and grid.axes[i.axis].time}
+    # A state that is given, at the first time or the last, must not be determined once more.
+    given = {
+        (i.field, i.value == grid.axes[i.axis].lower)
+        for i in pde.inputs
+        if isinstance(i, Slice) and grid.axes[i.axis].time
+    }
     rival = sorted(pde.conditions.items(), key=lambda c: not isinstance(c[1], Dirichlet))
     taken: list[tuple[str, int]] = []
     for other, c in rival:
@@ -103,8 +119,9 @@ def faces(name: str, pde: PDE, grid: Grid, accuracy: tuple[int, ...]) -> list[tu
         spans = []
         for d, (along, a) in enumerate(grid.axes.items()):
             low, high = int((along, -1) in taken), int((along, 1) in taken)
-            if a.time and along != axis and condition.field in given:
-                low = 1
+            if a.time and along != axis:
+                low = low or int((condition.field, True) in given)
+                high = high or int((condition.field, False) in given)
             span = (0, 1) if end < 0 else (a.size - 1, a.size)
             span = span if along == axis else (low, a.size - high)
             spans.append(Span(*span, order=accuracy[d]))
@@ -138,6 +155,7 @@ def reaches(
             tuple(Span(i, i + 1, s.half, s.order) for i, s in zip(first, place, strict=True)),
         )
         touched: dict[str, set[tuple[int, ...]]] = {}
+        _refuse_small(grid, [s for s in probe.steps if isinstance(s, Load)])
         for load in (s for s in probe.steps if isinstance(s, Load)):
             # Of a row between two times, the node is the later one.
             spans = (
@@ -149,6 +167,18 @@ def reaches(
         found.append(Reach(rows.ravel(), {k: sorted(v) for k, v in touched.items()}))
         params |= {s.name for s in probe.steps if isinstance(s, Scalar)}
     return found, params
+
+
+def _refuse_small(grid: Grid, loads: list[Load]) -> None:
+    """Refuse a periodic axis around which a stencil would meet itself."""
+    for name in {load.name for load in loads}:
+        for d, (along, axis) in enumerate(grid.axes.items()):
+            spans = [load.place[d] for load in loads if load.name == name]
+            width = max(s.stop for s in spans) - min(s.start for s in spans)
+            if axis.periodic and width > axis.size:
+                raise UsageError(
+                    f"the stencil needs {width} nodes along {along}, the grid has {axis.size}"
+                )
 
 
 def nodes(place: Place) -> np.ndarray:

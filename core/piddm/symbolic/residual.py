@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from piddm.conditions import Integral
-from piddm.errors import UsageError
+from piddm.errors import UsageError, nearest
 from piddm.grid import Grid
 from piddm.interfaces import Fields, Reach, Residual, Rows
-from piddm.pde import labelled, sympy_of
+from piddm.pde import labelled
 from piddm.programs.execution import run
 from piddm.programs.program import Program
 from piddm.programs.steps import Integrate, Pick, Place, Span, Sum, Tap
 from piddm.symbolic.compiler import Builder
 from piddm.symbolic.fitting import Fit
-from piddm.symbolic.operators import Coordinate
+from piddm.symbolic.operators import Coordinate, strict
 from piddm.symbolic.placement import faces, interior, nodes, orders, reaches
 from piddm.symbolic.stencils import quadrature
 
@@ -111,7 +111,7 @@ class StencilResidual(Residual):
                     for part in (p for p in left if p != 0):
                         outputs[f"{name}\n{part}"] = builder.value(part, self._everywhere())
             for name, integral in pde.integrals.items():
-                size = sympy.Abs(sympy_of(integral.integrand), evaluate=False)
+                size = sympy.Abs(strict(integral.integrand), evaluate=False)
                 outputs[f"{name}\n{integral.integrand}"] = self._total(builder, size)
             self._terms[given] = builder.program(outputs)
         return self._terms[given]
@@ -122,7 +122,7 @@ class StencilResidual(Residual):
         found = []
         for (axis, end), place in faces(name, self._pde, self.grid, self._orders):
             left = condition.parts(axis, end, self.grid)
-            found.append((sympy.Add(*left) - sympy_of(condition.value), left, place))
+            found.append((sympy.Add(*left) - strict(condition.value), left, place))
         return found
 
     def _pick(self, builder: Builder, name: str) -> int:
@@ -144,7 +144,7 @@ class StencilResidual(Residual):
 
     def _integral_rows(self, integral: Integral) -> Rows:
         grid, axes = self.grid, list(self.grid.axes.values())
-        integrand, value = sympy_of(integral.integrand), sympy_of(integral.value)
+        integrand, value = strict(integral.integrand), strict(integral.value)
         strange = [
             s for s in value.free_symbols - set(self._pde.params)
             if not isinstance(s, Coordinate) or not grid.axes[s.name].time
@@ -166,7 +166,7 @@ class StencilResidual(Residual):
         )  # fmt: skip
 
     def _integral(self, builder: Builder, integral: Integral) -> int:
-        integrand, value = sympy_of(integral.integrand), sympy_of(integral.value)
+        integrand, value = strict(integral.integrand), strict(integral.value)
         # A value spread evenly over the domain has that integral.
         volume = float(np.prod([w.sum() for w in self._weights().values()]))
         position = self._total(builder, integrand - value / volume)
@@ -255,8 +255,18 @@ class StencilResidual(Residual):
             out[name][term] = value.expand(batch, *shape)
         return out
 
+    def _check_names(self, fields: Fields) -> None:
+        known = (*self.field_names, *self._params)
+        for name in fields:
+            if name not in known:
+                raise UsageError(f"{self._pde.name} has no {name}{nearest(name, known)}")
+        for name in self.field_names:
+            if name not in fields:
+                raise UsageError(f"{self._pde.name}: the field {name} is missing")
+
     def fit(self, fields: Fields) -> dict[str, Tensor]:
         """Return the fields with the free params that they lack, fitted by least squares."""
+        self._check_names(fields)
         missing = [name for name in self.free_params if name not in fields]
         if not missing:
             return dict(fields)

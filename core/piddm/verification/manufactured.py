@@ -24,8 +24,8 @@ from torch import Tensor
 
 from piddm.conditions import Condition, Integral
 from piddm.grid import Axis, Grid
-from piddm.pde import PDE, sympy_of
-from piddm.symbolic.operators import Coordinate, D, Field, Param, Slice
+from piddm.pde import PDE
+from piddm.symbolic.operators import Coordinate, D, Field, Param, Slice, strict
 from piddm.verification.evaluate import on_grid, over_space
 
 InTime = Literal["linear", "quadratic", "smooth"]
@@ -101,7 +101,7 @@ def manufacture(
 
 def substituted(expression: Any, exact: Mapping[Field, sympy.Expr]) -> sympy.Expr:
     """Return an expression with fields and params replaced and derivatives carried out."""
-    expression = sympy_of(expression)
+    expression = strict(expression)
     if isinstance(expression, D):
         argument, axis, order = expression.parts
         return substituted(argument, exact).diff(axis, order)
@@ -152,12 +152,12 @@ def _at_end(
 ) -> Condition:
     """Return a condition at one end of one axis, with the value that the chosen field has there."""
     place = grid.axes[axis].lower if end < 0 else grid.axes[axis].upper
-    left = sympy.Add(*condition.parts(axis, end, grid)) - sympy_of(condition.value)
+    left = sympy.Add(*condition.parts(axis, end, grid)) - strict(condition.value)
     source = substituted(left, exact).subs(Coordinate(axis), number(place))
     return dataclasses.replace(
         condition,
         where=Slice(condition.field, axis, place),
-        value=sympy_of(condition.value) + source,
+        value=strict(condition.value) + source,
         on=(),
     )
 

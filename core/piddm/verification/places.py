@@ -13,7 +13,8 @@ from piddm.derived import DerivedSolver
 from piddm.errors import PiddmError
 from piddm.grid import Grid
 from piddm.interfaces import Residual, Rows
-from piddm.pde import PDE, sympy_of
+from piddm.pde import PDE
+from piddm.symbolic.operators import strict
 from piddm.symbolic.text import equation_text
 from piddm.verification.data import data_of
 from piddm.verification.result import Check
@@ -73,7 +74,7 @@ def statement(pde: PDE, name: str) -> str:
         return ""
     condition = pde.conditions[name]
     axis, end = condition.ends(pde.grid)[0]
-    left = sympy.Add(*condition.parts(axis, end, pde.grid)) - sympy_of(condition.value)
+    left = sympy.Add(*condition.parts(axis, end, pde.grid)) - strict(condition.value)
     count = len(condition.ends(pde.grid))
     return equation_text(left) + (f", at each of {count} ends" if count > 1 else "")
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from piddm.grid import Grid
 from piddm.interfaces import Residual
 from piddm.pde import PDE
-from piddm.symbolic.compiler import TIME_WEIGHTS, derivative_order
+from piddm.symbolic.analysis import derivative_order
+from piddm.symbolic.compiler import TIME_WEIGHTS
 from piddm.symbolic.operators import Coordinate, D
 from piddm.symbolic.placement import steps_in_time
 from piddm.verification.evaluate import at_nodes, over_space
