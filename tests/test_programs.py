@@ -61,11 +61,11 @@ def random_program(seed: int):
     equation = random_expression(dice, symbols) + D(u, x, 2) + a * D(u, y) + k * u
     conditions, integrals = {}, {}
     if seed % 4 == 1:
-        conditions["wall"] = Dirichlet(u, 0, ("y",))
+        conditions["wall"] = Dirichlet(u, 0, on=("y",))
     elif seed % 4 == 2:
-        conditions["flow"] = Neumann(u, a, ("y",))
+        conditions["flow"] = Neumann(u, a, on=("y",))
     elif seed % 4 == 3:
-        conditions["mixed"] = Robin(u, 2, ("y",), 1, k)
+        conditions["mixed"] = Robin(u, 2, on=("y",), alpha=1, beta=k)
     if seed % 5 == 0:
         integrals["mass"] = Integral(u**2 + a, 0)
     pde = PDE(
