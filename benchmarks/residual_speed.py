@@ -339,7 +339,8 @@ def pypde(seconds: float) -> list[dict]:
     tensors = {k: torch.rand(shape, generator=torch.Generator().manual_seed(1)) for k in "au"}
     arrays, rows = [v.numpy() for v in tensors.values()], []
     for label, (function, expression) in contents.items():
-        law, out = {u: GaussianField(alpha=2.5, tau=7.0)}, np.empty(shape, np.float32)
+        law = dict.fromkeys((a, u), GaussianField(alpha=2.5, tau=7.0))
+        out = np.empty(shape, np.float32)
         ours = PDE(label, label, Grid(x=axis, y=axis), [a, u], {"value": expression}, law)
         run = forward(ours.bind(), tensors)
         rate = functools.partial(numba.njit(fastmath=True)(function), *arrays, out)

@@ -15,7 +15,7 @@ from scipy.sparse import csc_matrix, diags_array, eye_array
 from scipy.sparse.linalg import SuperLU, splu
 from torch import Tensor
 
-from piddm.banded import BandedGeneral
+from piddm.banded import BandedGeneral, one_thread
 from piddm.blocks import BlockLayout
 
 # Seconds for an entry of the pattern, and for a multiplication of a dense elimination, as measured
@@ -103,6 +103,10 @@ class LinearSystem:
         Raises:
             Singular: If a matrix is singular to rounding.
         """
+        with one_thread():
+            return self._solve(values, rhs)
+
+    def _solve(self, values: Tensor, rhs: Tensor) -> Tensor:
         if not self._examined:
             self._examine(values[:, 0])
         if bool((values == values[:, :1]).all()):

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from piddm.banded import BandedPositive, line_order
+from piddm.banded import BandedPositive, line_order, one_thread
 from piddm.blocks import BlockLayout
 from piddm.errors import PiddmError, UsageError, nearest
 from piddm.interfaces import Fields, Residual
@@ -217,10 +217,11 @@ class Projection:
         left, right = (v.to(inner.device) for v in (self._left, self._right))
         if inner.device.type == "cpu":
             exact, sides = inner.double().mT.contiguous(), rhs.double().numpy()
-            solved = [
-                self._band.solve((sample[left] * sample[right]).numpy(), b)
-                for sample, b in zip(exact, sides, strict=True)
-            ]
+            with one_thread():
+                solved = [
+                    self._band.solve((sample[left] * sample[right]).numpy(), b)
+                    for sample, b in zip(exact, sides, strict=True)
+                ]
             return torch.from_numpy(np.stack(solved)).to(rhs)
         if self._blocks is None:
             row, line = self._block_lines
