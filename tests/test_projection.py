@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from piddm import PDE, Axis, Grid, Integral, Neumann, PiddmError, UsageError
+from piddm import PDE, Axis, Grid, Integral, Neumann, PiddmError, UsageError, get_pde
 from piddm.physics import mean_squares, term_scale
 from piddm.priors import GaussianField, Uniform
 from piddm.projection import Projection
@@ -111,3 +111,18 @@ def test_the_distance_loss_pulls_to_the_projection():
     near, pull = projection(noisy, nearest=20), projection.correction(noisy)
     for k, size in sizes.items():
         torch.testing.assert_close(noisy[k] - size * pull[k], near[k], rtol=0, atol=1e-6 * size)
+
+
+def test_rows_that_follow_from_others():
+    """On a torus sums of rows follow from other sums: the matrix is singular, the point is not."""
+    pde = get_pde("navier-stokes")
+    grid = pde.grid.resized({"t": 3, "x": 8, "y": 8})
+    (clean,) = simulate(pde, grid, 2, torch.Generator().manual_seed(0))
+    residual, scale = pde.bind(grid), term_scale(pde.bind(grid), clean)
+    sizes = {k: float(v.std()) for k, v in clean.items()}
+    generator = torch.Generator().manual_seed(3)
+    noisy = {k: v + 0.02 * sizes[k] * torch.randn(v.shape, generator=generator).double()
+             for k, v in clean.items()}  # fmt: skip
+    near = Projection(residual, sizes, scale)(noisy)
+    assert error(residual, noisy, scale) > 1e-3
+    assert error(residual, near, scale) < 1e-20

@@ -13,6 +13,11 @@ from scipy.sparse.csgraph import reverse_cuthill_mckee
 from threadpoolctl import ThreadpoolController
 
 
+LIFT = 1e-13
+"""What is added to the diagonal, relatively. Rows that follow from others, as sums of rows do on a
+torus, make the matrix singular; along them the solution is arbitrary, and J^T takes it to zero."""
+
+
 @cache
 def _libraries() -> ThreadpoolController:
     return ThreadpoolController()  # looks at every library that is loaded: once is enough
@@ -87,6 +92,7 @@ class BandedPositive:
         """
         length = (self.width + 1) * self.size
         band = np.bincount(self._at, values, minlength=length).reshape(self.width + 1, self.size)
+        band[0] *= 1 + LIFT
         out = np.empty_like(rhs)
         try:
             out[self.order] = solveh_banded(
