@@ -12,7 +12,6 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from threadpoolctl import ThreadpoolController
 
-
 LIFT = 1e-13
 """What is added to the diagonal, relatively. Rows that follow from others, as sums of rows do on a
 torus, make the matrix singular; along them the solution is arbitrary, and J^T takes it to zero."""
