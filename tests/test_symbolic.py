@@ -179,6 +179,16 @@ def test_params_of_one_name_keep_their_values():
     torch.testing.assert_close(rows[1], 50 * rows[0])
 
 
+def test_a_param_of_zero():
+    """A term that a param switches off is zero, alone and in a sum."""
+    grid, k = Grid(x=Axis(0, 1, 8, periodic=True)), Param("k", 0.0)
+    pde = PDE("p", "", grid, [u], {"e": D(u, x) + k * u}, inputs=ANY, params=[k])
+    fields = noise(grid, "u")
+    terms = pde.bind().terms(fields)["e"]
+    assert float(terms["k*u"].abs().max()) == 0
+    torch.testing.assert_close(pde.bind()(fields)["e"], terms["D(u, x)"])
+
+
 def test_samples_do_not_mix():
     for pde in (BURGERS, DARCY):
         grid = pde.grid.resized(8)

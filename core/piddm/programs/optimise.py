@@ -166,7 +166,7 @@ def _scaled(
         case Sum():
             taps = [Tap(t.source, t.starts, t.weight * scale[t.source]) for t in step.taps]
             # A sum that starts from a whole result needs no multiplication.
-            factor = taps[0].weight
+            factor = taps[0].weight or 1.0
             taps = tuple(Tap(number[t.source], t.starts, t.weight / factor) for t in taps)
             if exact or step.constant:
                 return Sum(taps, step.lengths, step.constant, factor), 1.0
