@@ -33,13 +33,6 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def bandwidth(order: np.ndarray, row: np.ndarray, column: np.ndarray) -> int:
-    """Return the largest distance of an entry from the diagonal after reordering."""
-    place = np.empty(len(order), dtype=int)
-    place[order] = np.arange(len(order))
-    return int(np.abs(place[row] - place[column]).max(initial=0))
-
-
 def cuthill_mckee(row: np.ndarray, column: np.ndarray, size: int) -> np.ndarray:
     """Return an order of rows and columns that keeps neighbours near each other."""
     pattern = csr_matrix((np.ones(len(row)), (row, column)), shape=(size, size))
@@ -64,17 +57,15 @@ class BandedPositive:
     Args:
         row, column: ``(nonzeros,)`` positions, each pair once in both orders.
         size: Number of rows.
-        orders: Orders of the rows to choose from: the one of the least bandwidth is taken.
+        order: Order of the rows in which neighbours are near.
     """
 
-    def __init__(
-        self, row: np.ndarray, column: np.ndarray, size: int, orders: list[np.ndarray]
-    ) -> None:
-        self.order = min(orders, key=lambda order: bandwidth(order, row, column))
-        self.width, self.size = bandwidth(self.order, row, column), size
+    def __init__(self, row: np.ndarray, column: np.ndarray, size: int, order: np.ndarray) -> None:
+        self.order, self.size = order, size
         place = np.empty(size, dtype=int)
-        place[self.order] = np.arange(size)
+        place[order] = np.arange(size)
         below = place[row] - place[column]
+        self.width = int(np.abs(below).max(initial=0))
         self.lower = below >= 0
         self._at = (below * size + place[column])[self.lower]
 

@@ -36,6 +36,7 @@ class Jacobian:
     Attributes:
         row, column: ``(nonzeros,)`` integer positions.
         row_nodes: ``(rows, axes)`` node of each row.
+        names: Fields and params, in the order of the columns.
         columns: Number of columns.
         local: ``(rows,)`` whether a row is a local one, no integral.
 
@@ -48,6 +49,7 @@ class Jacobian:
     ) -> None:
         self.residual, self.fields = residual, fields or residual.field_names
         self.params, grid = params, residual.grid
+        self.names = (*self.fields, *params)
         self.nodes = int(np.prod(grid.shape))
         self.columns = self.nodes * len(self.fields) + len(params)
         every = list(residual.rows.values())

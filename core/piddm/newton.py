@@ -75,14 +75,13 @@ class NewtonSolver:
         self._unknown = torch.from_numpy(np.flatnonzero(touched))
         self._rows = torch.from_numpy(np.flatnonzero(self._active))
         self._keep = torch.from_numpy(np.flatnonzero(entry))
-        equation = np.repeat(
-            np.arange(len(residual.rows)), [len(r.nodes) for r in residual.rows.values()]
-        )
-        self._equation = torch.from_numpy(equation[self._active])
+        every = residual.rows.values()
+        self._which = np.repeat(np.arange(len(every)), [len(r.nodes) for r in every])
+        self._equation = torch.from_numpy(self._which[self._active])
         row = (np.cumsum(self._active) - 1)[jacobian.row[entry]]
         column = (np.cumsum(touched) - 1)[jacobian.column[entry]]
         row, column = self._with_multipliers(row, column)
-        self._check_square(row, column)
+        self._check_square()
         lines = None
         if not params and jacobian.local.all():
             line = np.tile(np.indices(residual.grid.shape)[0].ravel(), len(jacobian.fields))
@@ -174,14 +173,14 @@ class NewtonSolver:
         return kept, error, torch.where(worse, error, new)
 
     def _moved(self, x: dict[str, Tensor], step: Tensor) -> dict[str, Tensor]:
-        names = [*self._jacobian.fields, *self._jacobian.params]
+        names = self._jacobian.names
         flat = self._flat(x).index_add(1, self._unknown, -step)
         parts = flat.split([x[k][0].numel() for k in names], dim=1)
         return x | {k: p.reshape(x[k].shape) for k, p in zip(names, parts, strict=True)}
 
     def _flat(self, x: dict[str, Tensor]) -> Tensor:
         """Return fields and params as ``(batch, columns)``."""
-        names = [*self._jacobian.fields, *self._jacobian.params]
+        names = self._jacobian.names
         return torch.cat([x[k].flatten(1) if x[k].ndim > 1 else x[k][:, None] for k in names], 1)
 
     def _by_name(self, rows: np.ndarray) -> Iterable[tuple[str, np.ndarray]]:
@@ -218,9 +217,8 @@ class NewtonSolver:
         self._multipliers, self._weights = 0, torch.zeros(0, dtype=torch.float64)
         if not len(integrals) or len(self._rows) - unknowns != len(integrals):
             return row, column
-        every = self.residual.rows.values()
-        equation = np.concatenate([np.full(len(r.nodes), not r.boundary) for r in every])
-        which = np.repeat(np.arange(len(every)), [len(r.nodes) for r in every])
+        which = self._which
+        equation = ~np.array([r.boundary for r in self.residual.rows.values()])[which]
         line, number = jacobian.row_nodes[:, 0], np.cumsum(self._active) - 1
         timed = next(iter(self.residual.grid.axes.values())).time
         rows, columns, weights = [row], [column], []
@@ -234,10 +232,10 @@ class NewtonSolver:
         self._weights = torch.from_numpy(np.concatenate(weights))
         return np.concatenate(rows), np.concatenate(columns)
 
-    def _check_square(self, row: np.ndarray, column: np.ndarray) -> None:
+    def _check_square(self) -> None:
         rows, unknowns = len(self._rows), len(self._unknown) + self._multipliers
-        of = np.zeros(self._jacobian.columns, dtype=bool)
         if rows != unknowns:
+            of = np.zeros(self._jacobian.columns, dtype=bool)
             of[self._unknown.numpy()] = True
             counts = ", ".join(f"{k}: {v}" for k, v in self._count_columns(of).items())
             found = ((k, int(v.sum())) for k, v in self._by_name(self._active))
@@ -300,12 +298,10 @@ class NewtonSolver:
         relative[self._rows] = rows.nan_to_num(torch.inf)
         at = int(relative.argmax())
         node = tuple(int(i) for i in self._jacobian.row_nodes[at])
-        names = np.repeat(
-            list(self.residual.rows), [len(r.nodes) for r in self.residual.rows.values()]
-        )
+        name = list(self.residual.rows)[self._which[at]]
         return (
             f"Newton stopped at {float(error[worst]):.1e} of the largest term in sample {worst}, "
-            f"in {names[at]} at node {node}; start nearer to the solution, refine the grid or "
+            f"in {name} at node {node}; start nearer to the solution, refine the grid or "
             "check the equation"
         )
 

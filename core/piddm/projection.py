@@ -86,7 +86,7 @@ class Projection:
         row, at = number[jacobian.row[inner]], jacobian.row_nodes[local]
         grid = residual.grid
         lines = line_order(at, grid.shape, grid.periodic)
-        self._band = BandedPositive(row[left], row[right], len(local), [lines])
+        self._band = BandedPositive(row[left], row[right], len(local), lines)
         # A Cholesky factorisation reads the lower triangle only.
         left, right = left[self._band.lower], right[self._band.lower]
         self._left, self._right = torch.from_numpy(left), torch.from_numpy(right)
@@ -149,8 +149,7 @@ class Projection:
             raise PiddmError(
                 f"no nearest solution of {', '.join(self.row_scale)} was found: sample "
                 f"{int(error.argmax())} stays at a normalised residual of {float(error.max()):.1e};"
-                " "
-                "start nearer to the equation, or hold less"
+                " start nearer to the equation, or hold less"
             )
 
     def distance(self, fields: Fields) -> Tensor:

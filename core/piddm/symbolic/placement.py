@@ -12,6 +12,7 @@ from piddm.conditions import Dirichlet
 from piddm.errors import UsageError
 from piddm.grid import Grid
 from piddm.interfaces import Reach
+from piddm.pde import ORDERS
 from piddm.programs.steps import SPECTRAL, Load, Place, Scalar, Span
 from piddm.symbolic.analysis import derivative_order, leading_fields
 from piddm.symbolic.compiler import Builder
@@ -33,7 +34,7 @@ def orders(grid: Grid, order: Order | Mapping[str, Order]) -> tuple[int, ...]:
     wanted = dict(order) if isinstance(order, Mapping) else dict.fromkeys(grid.names, order)
     for name, value in wanted.items():
         axis = grid.axes[grid.names[grid.index(name)]]
-        if value not in (2, 4, 6, "spectral"):
+        if value not in ORDERS:
             raise UsageError(f"order {value!r} along {name}: choose 2, 4, 6 or 'spectral'")
         if axis.time and named:
             raise UsageError(f"{name} is time: its order is that of the time scheme")
