@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import piddm
+from piddm import plugins
 
 TINY = {
     "data.size": 16, "data.train": 16, "data.held_out": 8, "network.widths": [8, 8],
@@ -34,3 +35,14 @@ def home(tmp_path_factory):
 def tiny_run(home):
     """A finished run of a few steps: everything is there, nothing is learnt. Do not change it."""
     return piddm.distill("burgers", "quick", overrides=TINY, progress=False)
+
+
+@pytest.fixture
+def alone(monkeypatch, tmp_path):
+    """Each test in a folder of its own, with the installed plugins alone after it."""
+    for name in ("PIDDM_PLUGINS", "PIDDM_DISABLE_PLUGINS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    yield
+    plugins.use_files([])
+    plugins.reset()

@@ -15,50 +15,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
 import piddm.testing
 from conftest import TINY
-from piddm import PiddmError, plugins
-from piddm.cli.app import app
+from piddm import PiddmError
 from piddm.hooks import API, KIND_OF
 from piddm.kit.generator import new_plugin
 from piddm.plugins import Plugins
 from piddm.verification import verify
+from plugin_commands import call, refused, write
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.usefixtures("alone")
+
 FISHER = ROOT / "examples" / "piddm-fisher"
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
-
-
-@pytest.fixture(autouse=True)
-def _fresh(monkeypatch, tmp_path):
-    """Each test in a folder of its own, with the installed plugins alone after it."""
-    for name in ("PIDDM_PLUGINS", "PIDDM_DISABLE_PLUGINS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-    yield
-    plugins.use_files([])
-    plugins.reset()
-
-
-def call(*words):
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
-def refused(result):
-    """The one line of a refusal."""
-    assert result.exit_code == 2, result.output
-    (line,) = result.stderr.strip().splitlines()
-    assert line.startswith("error: ")
-    assert "Traceback" not in result.stderr
-    return line
-
-
-def write(name, text):
-    Path(name).write_text(text, encoding="utf-8")
-    return Path(name)
 
 
 # The package to begin with.

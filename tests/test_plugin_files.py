@@ -2,17 +2,14 @@
 
 import os
 import re
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
-from typer.testing import CliRunner
 
 import piddm
 from conftest import TINY
 from piddm import PDE, Axis, Grid, PiddmError, UsageError, plugins
-from piddm.cli.app import app
 from piddm.config import resolve
 from piddm.drawing import draw, whole
 from piddm.hooks import API
@@ -24,6 +21,9 @@ from piddm.priors import GaussianField, Prior
 from piddm.students.one_step import OneStepStudent
 from piddm.symbolic import D, Field, Param, t, x
 from piddm.verification import verify
+from plugin_commands import call, refused, write
+
+pytestmark = pytest.mark.usefixtures("alone")
 
 EQUATION = """\
 from piddm import PDE, Axis, Grid
@@ -43,35 +43,6 @@ DRIFT = PDE(
 )
 """
 HOOKED = "from piddm import hookimpl\n\n@hookimpl\ndef piddm_register_commands(register):\n"
-
-
-@pytest.fixture(autouse=True)
-def _fresh(monkeypatch, tmp_path):
-    """Each test in a folder of its own, with the installed plugins alone after it."""
-    for name in ("PIDDM_PLUGINS", "PIDDM_DISABLE_PLUGINS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-    yield
-    plugins.use_files([])
-    plugins.reset()
-
-
-def call(*words):
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
-def refused(result):
-    """The one line of a refusal."""
-    assert result.exit_code == 2, result.output
-    (line,) = result.stderr.strip().splitlines()
-    assert line.startswith("error: ")
-    assert "Traceback" not in result.stderr
-    return line
-
-
-def write(name, text):
-    Path(name).write_text(text, encoding="utf-8")
-    return Path(name)
 
 
 # One-off files.
