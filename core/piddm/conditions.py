@@ -55,7 +55,7 @@ class Condition:
                     f"{place} is not at an end of {place.axis} in [{axis.lower}, {axis.upper}]"
                 )
             return [(place.axis, -1 if place.value == axis.lower else 1)]
-        bounded = [k for k, a in grid.axes.items() if not a.periodic and not a.time]
+        bounded = [k for k, a in grid.axes.items() if a.bounded]
         if not self.on and not bounded:
             raise UsageError("no axis of space has ends for the condition to hold at")
         return [(name, end) for name in self.on or bounded for end in (-1, 1)]

@@ -97,6 +97,7 @@ class _Axis(BaseModel):
     size: int
     periodic: bool
     time: bool
+    latitude: bool = False
 
 
 class _Header(BaseModel):

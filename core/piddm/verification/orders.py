@@ -36,7 +36,7 @@ def methods(pde: PDE) -> dict[str, tuple[Order | Mapping[str, Order], int]]:
         return {"order 2": (2, 2)}  # a residual of the author's own that has one order
     found: dict[str, Any] = {f"order {p}": (p, p) for p in (2, 4, 6)}
     periodic = [k for k, a in pde.grid.axes.items() if a.periodic]
-    bounded = [k for k, a in pde.grid.axes.items() if not (a.periodic or a.time)]
+    bounded = [k for k, a in pde.grid.axes.items() if a.bounded]
     if periodic and bounded:
         mixed = dict.fromkeys(periodic, "spectral") | dict.fromkeys(bounded, 4)
         found[f"spectral in {', '.join(periodic)}, order 4"] = (mixed, 4)
