@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Generator as Steps
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
 from piddm.grid import Grid
+
+if TYPE_CHECKING:
+    from piddm.tasks.observations import Observations
+    from piddm.training import Progress
 
 Fields = Mapping[str, Tensor]
 """One tensor per field, ``(batch, *axes)`` in the grid's order."""
@@ -149,39 +155,48 @@ class Student(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class Task:
-    """What is observed and how well: forward, inverse and reconstruction differ in data only.
+    """A question: forward, inverse and reconstruction differ in what is known only.
+
+    Make it with :func:`piddm.tasks.asking.ask`, which checks it.
 
     Args:
-        values: Observed values on the grid, field name to ``(*axes)``; anything where not observed.
-        mask: Field name to boolean ``(*axes)``: where the value is known.
-        sigma: Standard deviation of the observation noise; 0 means exact.
+        kind: ``forward``, ``inverse`` or ``reconstruct``.
+        observations: What is known.
+        interpolation: How values between nodes are read off fields: ``linear`` or ``cubic``.
     """
 
-    values: Fields
-    mask: Fields
-    sigma: float = 0.0
+    kind: str
+    observations: Observations
+    interpolation: str = "linear"
 
 
 @dataclass(frozen=True)
-class Solution:
-    """An ensemble that answers a task.
+class Members:
+    """States that a solver found.
 
     Args:
-        fields: Members, field name to ``(members, *axes)``.
-        residual: Mean-square normalised residual of each member, ``(members,)``.
-        misfit: Root-mean-square difference to the observations, ``(members,)``.
-        converged: Whether the solver met its own tolerance.
+        fields: Physical fields ``(count, *axes)``, and free params ``(count,)`` where it has some.
+        calls: Network calls that each cost; a forward and a backward pass are one call each.
     """
 
     fields: Fields
-    residual: Tensor
-    misfit: Tensor
-    converged: bool
+    calls: int = 0
 
 
 class Solver(ABC):
-    """A way to answer tasks."""
+    """A way to answer tasks; made as ``build(run, **settings)`` from a :class:`piddm.api.Run`."""
 
     @abstractmethod
-    def solve(self, task: Task, members: int, generator: Generator) -> Solution:
-        """Return ``members`` states that agree with the task's observations and the equation."""
+    def solve(self, task: Task, count: int, generator: Generator) -> Steps[Progress, None, Members]:
+        """Look for ``count`` states that agree with the observations and the equation.
+
+        It yields its progress, with losses among the values, and returns the states.
+
+        Args:
+            task: The question.
+            count: How many states: members of an ensemble, all in one batch.
+            generator: The only source of chance.
+
+        Raises:
+            UsageError: If it cannot take the task; the reason says what can.
+        """

@@ -1,0 +1,1 @@
+"""Questions and answers: what is observed, what is asked, and the ensemble that is found."""

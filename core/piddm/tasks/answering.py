@@ -1,0 +1,149 @@
+"""Asking a solver for an ensemble, batch by batch: memory is bounded, and nothing found is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from piddm.errors import PiddmError, UsageError
+from piddm.interfaces import Fields, Members, Solver, Task
+from piddm.plugins import current
+from piddm.randomness import generator
+from piddm.tasks.sensors import Sensors
+from piddm.tasks.solution import Solution, merged
+from piddm.training import Progress
+
+if TYPE_CHECKING:
+    from piddm.api import Run
+
+BATCH = 32
+"""Members that are looked for together."""
+
+EXACT = 1e-3
+"""What stands for the sigma of an exact observation in misfits, over the field's deviation."""
+
+
+class Answering:
+    """Looks for the members of an ensemble; what is found so far is a solution at any time.
+
+    Args:
+        run: Where student, teacher and residual come from.
+        task: The question.
+        solver: Name of a registered solver.
+        members: How many members.
+        seed: Seed of the members: the first ones do not depend on how many there are.
+        batch: Members that are looked for together; halved where memory does not suffice.
+        settings: The solver's own.
+
+    Raises:
+        UsageError: If a name or a setting is not known, or the task is for another grid.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        task: Task,
+        solver: str = "latent",
+        members: int = 32,
+        seed: int = 0,
+        batch: int = BATCH,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        if members < 1 or batch < 1:
+            raise UsageError("ask for at least 1 member, in batches of at least 1")
+        if task.observations.grid != run.residual.grid:
+            raise UsageError("the observations are made for another grid than the run's")
+        self.run, self.task, self.solver, self.members = run, task, solver, members
+        self.seed, self.batch = seed, batch
+        self._solver: Solver = current().build("solver", solver, Solver, run, **(settings or {}))
+        self.sensors = Sensors(task.observations, run.pde.field_names, task.interpolation)
+        self._parts: list[Members] = []
+        self.seconds = 0.0
+
+    @property
+    def found(self) -> int:
+        """How many members there are so far."""
+        return sum(len(next(iter(p.fields.values()))) for p in self._parts)
+
+    def work(self) -> Generator[Progress, None, None]:
+        """Look for all members that are missing."""
+        began = time.perf_counter() - self.seconds
+        while (start := self.found) < self.members:
+            count = min(self.batch, self.members - start)
+            draw = generator(self.seed, "members", start)
+            try:
+                for progress in (steps := _Kept(self._solver.solve(self.task, count, draw))):
+                    self.seconds = time.perf_counter() - began
+                    yield self._within(progress, start, count)
+            except (MemoryError, torch.OutOfMemoryError) as error:
+                if count == 1:
+                    raise PiddmError("there is not memory enough for one member") from error
+                self.batch = count // 2
+                continue
+            self._parts.append(steps.result)
+            self.seconds = time.perf_counter() - began
+            yield Progress(self.solver, self.found, self.members, {"batch": float(self.batch)})
+
+    def _within(self, progress: Progress, start: int, count: int) -> Progress:
+        """Say where the whole stands, in steps of all batches."""
+        done = start * progress.total + count * progress.done
+        return Progress(
+            self.solver, done // count, -(-self.members * progress.total // count), progress.values
+        )
+
+    def solution(self) -> Solution:
+        """Return what is found so far.
+
+        Raises:
+            PiddmError: If that is nothing.
+        """
+        if not self._parts:
+            raise PiddmError("no member was found yet: let the solver finish a batch at least")
+        fields = merged([dict(p.fields) for p in self._parts])
+        exact = {k: v.double().cpu() for k, v in fields.items()}
+        tolerance = self._tolerance()
+        seen = self.sensors(exact)
+        return Solution(
+            task=self.task,
+            grid=self.run.residual.grid,
+            solver=self.solver,
+            fields=exact,
+            residual=self._residual(exact),
+            misfit=((seen - self.sensors.values) / tolerance).square().mean(1),
+            tolerance=tolerance,
+            calls=self._parts[0].calls,
+            seconds=self.seconds,
+            asked=self.members,
+        )
+
+    def _tolerance(self) -> Tensor:
+        scale = self.run.packing.field_scale()
+        unit = torch.tensor([scale[k] for k in self.sensors.names], dtype=torch.float64)
+        return torch.where(
+            self.sensors.sigma > 0, self.sensors.sigma, EXACT * unit[self.sensors.field]
+        )
+
+    def _residual(self, fields: Fields) -> Tensor:
+        """Return each member's normalised residual, summed over equations and conditions."""
+        known = self.task.observations.params
+        count = len(next(iter(fields.values())))
+        given = {k: torch.full((count,), v, dtype=torch.float64) for k, v in known.items()}
+        with torch.no_grad():
+            rows = self.run.residual(dict(fields) | given)
+        return torch.stack(
+            [(r / self.run.scale[k]).flatten(1).square().mean(1) for k, r in rows.items()]
+        ).sum(0)
+
+
+class _Kept:
+    """An iterator that keeps what a generator returns."""
+
+    def __init__(self, steps: Generator[Progress, None, Members]) -> None:
+        self._steps = steps
+
+    def __iter__(self) -> Generator[Progress, None, None]:
+        self.result = yield from self._steps

@@ -1,0 +1,127 @@
+"""The answer to a task: an ensemble, what it says, and how well it agrees with what is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from scipy.stats import chi2
+from torch import Tensor
+
+from piddm.grid import Grid
+from piddm.interfaces import Fields, Task
+from piddm.tasks.calibration import coverage, crps
+
+DOUBT = 1e-6
+"""Chance of a misfit as large as the best member's, below which observations are doubted."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """An ensemble that answers a task.
+
+    Args:
+        task: The question.
+        grid: The grid of the members.
+        solver: Name of the solver.
+        fields: Members, field name to ``(members, *axes)``, and free params ``(members,)``.
+        residual: Mean-square normalised residual of each member, ``(members,)``.
+        misfit: Mean square of each member's difference to the observations over the tolerance,
+            ``(members,)``: chi squared over the number of observations where they have noise.
+        tolerance: What misfits are divided by, one for each observation: its sigma, or where that
+            is 0 a thousandth of the field's standard deviation.
+        calls: Network calls that each member cost.
+        seconds: Wall-clock of the whole.
+        asked: How many members were asked for.
+    """
+
+    task: Task
+    grid: Grid
+    solver: str
+    fields: Fields
+    residual: Tensor
+    misfit: Tensor
+    tolerance: Tensor
+    calls: int
+    seconds: float
+    asked: int
+
+    def __len__(self) -> int:
+        return len(self.misfit)
+
+    @property
+    def mean(self) -> dict[str, Tensor]:
+        """Mean of the members."""
+        return {k: v.mean(0) for k, v in self.fields.items()}
+
+    @property
+    def std(self) -> dict[str, Tensor]:
+        """Standard deviation of the members; zero where there is one."""
+        return {k: v.std(0, correction=min(1, len(v) - 1)) for k, v in self.fields.items()}
+
+    def quantile(self, share: float) -> dict[str, Tensor]:
+        """Return the value below which a share of the members lies, pointwise."""
+        return {k: torch.quantile(v, share, dim=0) for k, v in self.fields.items()}
+
+    def errors(self, truth: Fields) -> dict[str, float]:
+        """Return the relative L2 error of the mean, field by field, weighted by area."""
+        weight = torch.from_numpy(self.grid.weights())
+        return {
+            k: float(
+                (weight * (self.mean[k].double() - v.double()).square()).sum().sqrt()
+                / (weight * v.double().square()).sum().sqrt()
+            )
+            for k, v in truth.items()
+        }
+
+    def covered(self, truth: Fields, level: float) -> dict[str, float]:
+        """Return the share of nodes whose true value is in the members' central interval."""
+        return {k: float(coverage(self.fields[k], v, level).double().mean()) for k, v in
+                truth.items()}  # fmt: skip
+
+    def crps(self, truth: Fields) -> dict[str, float]:
+        """Return the mean continuous ranked probability score, in the fields' units."""
+        return {k: float(crps(self.fields[k], v).mean()) for k, v in truth.items()}
+
+    @property
+    def doubt(self) -> str:
+        """Say so where no member comes as near to noisy observations as their noise allows."""
+        noisy = self.task.observations.sigma.values()
+        if not all(bool((s > 0).all()) for s in noisy):
+            return ""
+        n, best = self.task.observations.count, float(self.misfit.min())
+        if chi2.sf(best * n, n) > DOUBT:
+            return ""
+        return (
+            f"the best member's chi squared is {best * n:.4g} for {n} observations: they "
+            "contradict each other or the equation, their sigma is too small, or the solver is "
+            "not done"
+        )
+
+    def summary(self, truth: Fields | None = None) -> dict[str, object]:
+        """Return what ``solution.json`` says."""
+        found: dict[str, object] = {
+            "task": self.task.kind,
+            "solver": self.solver,
+            "members": len(self),
+            "asked": self.asked,
+            "observations": self.task.observations.count,
+            "residual": float(self.residual.mean()),
+            "misfit": float(self.misfit.mean()),
+            "calls": self.calls,
+            "seconds": self.seconds,
+            "spread": {k: float(v.mean()) for k, v in self.std.items()},
+        }
+        if doubt := self.doubt:
+            found["doubt"] = doubt
+        if truth:
+            found["relative_l2"] = self.errors(truth)
+            found["coverage"] = {f"{level:g}": self.covered(truth, level) for level in (0.5, 0.9)}
+            found["crps"] = self.crps(truth)
+        return found
+
+
+def merged(parts: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return batches of members as one."""
+    return {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
