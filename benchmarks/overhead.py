@@ -92,7 +92,7 @@ def main() -> None:
         pool.data.normal_(generator=generator(0, "pool data"))
         physics = NORMS[config.student.physics_norm](residual, packing, scale)
         data = packing.pack(fields)
-        loss = student_loss(config, pool, physics, data)
+        loss = student_loss(config, pool, physics, data, packing)
         job = Optimisation(
             "student", student, config.student, Path(folder) / "c", "f", torch.device("cpu")
         )

@@ -246,6 +246,26 @@ def test_methods_that_are_not_there_or_not_what_they_should_be(overrides, error,
         build_teacher(small(**overrides), make(), make().grid)
 
 
+class Flat(Echo):
+    def __init__(self, channels, image, periodic, widths, depth, fold, mixed):
+        super().__init__(channels, image, periodic)
+
+
+def test_a_backbone_says_whether_it_knows_spheres():
+    def backbones(register):
+        register("echo", "it repeats", Echo)
+        register("flat", "it knows planes alone", Flat)
+
+    loaded(piddm_register_backbones=backbones)
+    sphere, plane = Grid.sphere(16), make().grid
+    echo, flat = small(**{"network.name": "echo"}), small(**{"network.name": "flat"})
+    assert build_teacher(echo, make(), sphere).network.settings["spherical"] is True
+    assert "spherical" not in build_teacher(echo, make(), plane).network.settings
+    assert isinstance(build_teacher(flat, make(), plane).network, Flat)
+    with pytest.raises(UsageError, match="'flat' takes no 'spherical' and knows no poles"):
+        build_teacher(flat, make(), sphere)
+
+
 def test_a_clash_with_a_method_of_piddm_refuses_the_plugin():
     def flow(register):
         register("flow", "another", Echo)

@@ -140,6 +140,55 @@ def test_samples_without_any_residual_can_be_drawn():
     FigureCanvasAgg(figure).draw()
 
 
+class Round(Still):
+    """The field itself on a sphere, at all times but the first, and not next to the south pole."""
+
+    def __init__(self):
+        self.grid = Grid.sphere(6, t=Axis(0, 1, 3, time=True))
+        self.field_names = ("w",)
+        nodes = np.indices((2, 5, 12)).reshape(3, -1).T + np.array([1, 1, 0])
+        self.rows = {"balance": Rows(nodes, {"w": ((0, 0),) * 3})}
+
+    def __call__(self, fields):
+        return {"balance": fields["w"][:, 1:, 1:]}
+
+
+def test_samples_on_a_sphere_are_maps():
+    residual = Round()
+    w = torch.arange(2 * 3 * 6 * 12, dtype=torch.float32).reshape(2, 3, 6, 12)
+    rows = {"data": {"w": w}, "student": {"w": w * 2}}
+    figure = figures.samples(rows, residual, {"balance": 2.0}, [Field("w")])
+    FigureCanvasAgg(figure).draw()
+    maps = [axes for axes in figure.axes if axes.name == "mollweide"]
+    assert len(maps) == 2 * 2 * 2
+    (mesh,) = maps[0].collections
+    west, east = mesh.get_array()[:, 0], mesh.get_array()[:, -1]
+    np.testing.assert_array_equal(west, w[0, -1, :, 6])  # the seam is the node of longitude pi
+    np.testing.assert_array_equal(east, west)
+    middle = mesh.get_array()[:, 11:13]
+    np.testing.assert_array_equal(middle, w[0, -1, :, :1].expand(6, 2))
+    edges = mesh.get_coordinates()
+    assert edges[0, 0].tolist() == pytest.approx([-np.pi, -np.pi / 2])
+    assert edges[-1, -1].tolist() == pytest.approx([np.pi, np.pi / 2])
+    # A cell's area is its node's share of it.
+    area = np.diff(np.sin(edges[:, 0, 1])) * 6 / 2
+    np.testing.assert_allclose(area, residual.grid.axes["lat"].weights(), rtol=1e-12)
+    assert np.ma.getmaskarray(maps[1].collections[0].get_array())[0].all()
+    share = residual.grid.axes["lat"].weights()[1:, None]
+    size = np.sqrt((share * w[0, -1, 1:].numpy() ** 2 / 4).sum() / share.sum() / 12)
+    assert [text.get_text() for text in maps[1].texts] == [f"rms {size:.2g}"]
+
+
+def test_maps_do_not_overlap():
+    w = torch.randn(3, 3, 6, 12, generator=torch.Generator().manual_seed(0))
+    rows = {"data\nheld out": {"w": w}, "teacher": {"w": w}, "student": {"w": w}}
+    figure = figures.samples(rows, Round(), {"balance": 1.0}, [Field("w")])
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 for box in boxes)
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
 POINTS = [
     Point("truth", "truth (other data)", 0.004, 3e-9),
     Point("teacher", "teacher, 1 call", 0.3, 2.0),

@@ -26,7 +26,10 @@ class PackingConfig(_Section):
 
 
 class DataConfig(_Section):
-    """Training data: ``train + held_out`` samples on a grid of ``size`` nodes a side."""
+    """Training data: ``train + held_out`` samples on a grid of ``size`` nodes a side.
+
+    On a sphere these are from pole to pole, and twice as many around.
+    """
 
     size: Annotated[int, Field(ge=2)] = 64
     train: Annotated[int, Field(ge=8)] = 1024

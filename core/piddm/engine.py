@@ -144,7 +144,7 @@ class Distillation:
         physics = NORMS[settings.physics_norm](self.residual, self.packing, self.scale)
 
         data = self.packing.pack(self.data[0].fields)
-        loss = student_loss(self.config, pool, physics, data)
+        loss = student_loss(self.config, pool, physics, data, self.packing)
         student = build_student(self.config, teacher).requires_grad_(True)
         work = self.folder / "student.checkpoint"
         job = Optimisation("student", student, settings, work, self.marks["distill"], self.device)
@@ -210,7 +210,9 @@ class Distillation:
         job.checkpoint.unlink(missing_ok=True)
 
 
-def student_loss(config: Config, pool: PairPool, physics: PhysicsLoss, data: Tensor) -> Loss:
+def student_loss(
+    config: Config, pool: PairPool, physics: PhysicsLoss, data: Tensor, packing: Packing
+) -> Loss:
     r"""Return Eq. 8 and a marginal term.
 
     .. math:: \|d(\xi)-x_0\|^2 + \lambda\,\|R(d(\xi))\|^2 + \mu\,E(d(\xi), \text{data}).
@@ -224,6 +226,7 @@ def student_loss(config: Config, pool: PairPool, physics: PhysicsLoss, data: Ten
         pool: Pairs.
         physics: The residual's loss.
         data: Packed training data.
+        packing: What weighs nodes on a sphere.
     """
     settings = config.student
 
@@ -232,14 +235,15 @@ def student_loss(config: Config, pool: PairPool, physics: PhysicsLoss, data: Ten
         noise, target = pool.draw(settings.batch, draw)
         more = torch.randn((settings.physics_batch, *noise.shape[1:]), generator=draw)
         x = module(torch.cat([noise, more.to(noise.device)]))
-        parts = {"pair": (x[: len(target)] - target).square().mean()}
+        parts = {"pair": packing.weigh(x[: len(target)] - target).square().mean()}
         total = parts["pair"]
         if settings.physics_weight:
             parts["physics"] = physics(x[len(target) :])
             total = total + settings.physics_weight * parts["physics"]
         if settings.marginal_weight:
             index = torch.randint(len(data), (len(x),), generator=draw)
-            parts["marginal"] = marginal_energy(x, data[index].to(x.device))
+            other = data[index].to(x.device)
+            parts["marginal"] = marginal_energy(packing.weigh(x, 1), packing.weigh(other, 1))
             total = total + settings.marginal_weight * parts["marginal"]
         return {"loss": total, **parts}
 

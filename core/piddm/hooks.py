@@ -47,6 +47,10 @@ class Hooks:
         Each is called as ``build(channels, image, periodic, widths=, depth=, fold=, mixed=)`` and
         returns a module that maps ``(batch, channels, *image)`` and times ``(batch,)`` to
         ``(batch, 2 * channels, *image)``.
+
+        On a sphere, and only there, ``spherical=True`` comes with it: the image is then latitudes
+        from south to north by longitudes, and beyond a pole a field goes on half a turn away
+        (:func:`piddm.networks.unet.over_poles`). A backbone without this argument is not taken.
         """
 
     @_hookspec

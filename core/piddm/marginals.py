@@ -6,7 +6,8 @@ batch of data, is smallest where the two laws agree:
 
 .. math:: \overline{2\,E|X_i-Y_i| - E|X_i-X_i'| - E|Y_i-Y_i'|},
 
-the mean over nodes i of normalised fields. It is the continuous ranked probability score of the
+the mean over nodes i of normalised fields (times the shares of the area that they stand for, on a
+sphere: the distance is homogeneous). It is the continuous ranked probability score of the
 batch (Gneiting and Raftery, JASA 102, 2007), with unbiased estimates of its expectations; the last
 term does not depend on the student and is left out.
 """

@@ -17,7 +17,8 @@ from piddm.projection import Projection
 class Scores(BaseModel):
     """Metrics of one source of samples.
 
-    A PDE error never stands alone: any constant may have a small one.
+    A PDE error never stands alone: any constant may have a small one. On a sphere every mean over
+    nodes is one over its area.
 
     Attributes:
         pde_error: Mean R squared in physical units, summed over equations and conditions.
@@ -96,8 +97,9 @@ class Yardstick:
         distance_count: int,
     ) -> None:
         self.residual, self.packing, self.scale = residual, packing, scale
-        self.held_out, self.distance_count = held_out.cpu(), distance_count
-        self.projection = Projection(residual, packing.field_scale(), scale)
+        self.held_out = packing.weigh(held_out.cpu().double())
+        self.distance_count = distance_count
+        self.projection = Projection(residual, packing.norm(), scale)
 
     @torch.no_grad()
     def scores(
@@ -119,15 +121,14 @@ class Yardstick:
         physical = mean_squares(self.residual, fields)
         normalised = mean_squares(self.residual, fields, self.scale)
         few = {k: v[: self.distance_count] for k, v in fields.items()}
-        held_out = self.held_out.double()
         return Scores(
             pde_error=float(sum(physical.values())),
             pde_error_normalised=float(sum(normalised.values())),
             pde_error_by_row={k: float(v) for k, v in normalised.items()},
             constraint_distance=float(self.projection.distance(few).mean()),
-            mmse=float((x.mean(0) - held_out.mean(0)).square().mean()),
-            smse=float((x.std(0) - held_out.std(0)).square().mean()),
-            energy_distance=energy_distance(x, held_out),
+            mmse=float((x.mean(0) - self.held_out.mean(0)).square().mean()),
+            smse=float((x.std(0) - self.held_out.std(0)).square().mean()),
+            energy_distance=energy_distance(x, self.held_out),
             nfe=nfe,
             seconds_per_sample=seconds_per_sample,
             count=len(x),
@@ -143,9 +144,10 @@ class Yardstick:
         return float(sum(errors.values())), energy_distance(x, self.held_out)
 
     def _exact(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return packed samples and their fields in float64, on the CPU."""
+        """Return packed samples, weighed, and their fields, in float64 on the CPU."""
         x = x.detach().double()
-        return x.cpu(), {k: v.cpu() for k, v in self.packing.unpack(x).items()}
+        fields = {k: v.cpu() for k, v in self.packing.unpack(x).items()}
+        return self.packing.weigh(x.cpu()), fields
 
 
 def energy_distance(a: Tensor, b: Tensor) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -49,12 +50,26 @@ def build_teacher(config: Config, pde: PDE, grid: Grid) -> FlowTeacher:
             depth=settings.depth,
             fold=settings.fold,
             mixed=native_bfloat16() if settings.mixed is None else settings.mixed,
+            **_on_a_sphere(settings.name, grid),
         )
         teacher = plugins.build(
             "teacher", config.teacher.name, Teacher, backbone, packing, schedule
         )
     # What the engine asks of a teacher beside its interface is what FlowTeacher keeps.
     return cast(FlowTeacher, teacher)
+
+
+def _on_a_sphere(backbone: str, grid: Grid) -> dict[str, bool]:
+    """Return what tells a backbone that its image is a sphere's; older ones know planes alone."""
+    if not grid.spherical:
+        return {}
+    taken = inspect.signature(current().get("backbone", backbone)).parameters.values()
+    if not any(p.name == "spherical" or p.kind is p.VAR_KEYWORD for p in taken):
+        raise UsageError(
+            f"the backbone {backbone!r} takes no 'spherical' and knows no poles; give it this "
+            "argument, or choose another with --set network.name=unet"
+        )
+    return {"spherical": True}
 
 
 def native_bfloat16() -> bool:

@@ -17,6 +17,10 @@ Noise is S times white noise, and the output of networks is damped where the dat
 what residuals with high derivatives punish most; and where the data do not vary at all (a wall),
 nothing does. For noise with a covariance operator see Kerrigan et al., Functional Flow Matching
 (arXiv 2305.17209).
+
+On a sphere all this is in the inner product of its area: covariance, components and white noise are
+those of the state times the root of each node's share (:meth:`Packing.weigh`). The crowded nodes at
+the poles would rule them else.
 """
 
 from __future__ import annotations
@@ -24,12 +28,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from piddm.errors import UsageError
 from piddm.grid import Grid
 from piddm.interfaces import Fields
+from piddm.weighting import node_weights
 
 LEFT_OVER = 0.01
 """Share of the variance that principal components may leave, else they are not used."""
@@ -53,6 +59,7 @@ class Packing(nn.Module):
         UsageError: If the grid has other than two or three axes.
     """
 
+    weights: Tensor | None
     mean: Tensor
     scale: Tensor
     components: Tensor
@@ -70,6 +77,10 @@ class Packing(nn.Module):
         self.channels, self.image = folded * len(names), (grid.shape[-2], grid.shape[-1])
         self.image_periodic = grid.periodic[-2], grid.periodic[-1]
         shape = (self.channels, *self.image)
+        shares = node_weights(grid)
+        if shares is not None:
+            shares = self.stack({name: shares[None] for name in names})[0]
+        self.register_buffer("weights", shares, persistent=False)  # the grid tells them
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("scale", torch.ones(self.channels, 1, 1))
         self.register_buffer("components", torch.zeros(rank, self.channels * math.prod(self.image)))
@@ -83,14 +94,13 @@ class Packing(nn.Module):
         x = self.stack(fields).double()
         mean = x.mean(0)
         # One scale for all the slices of a field, so that none is blown up where it hardly varies.
-        per_field = (
-            (x - mean).unflatten(1, (len(self.names), -1)).square().mean((0, 2, 3, 4)).sqrt()
-        )
+        by_field = self.weigh(x - mean).unflatten(1, (len(self.names), -1))
+        per_field = by_field.square().mean((0, 2, 3, 4)).sqrt()
         if bool((per_field == 0).any()):
             dead = [n for n, s in zip(self.names, per_field, strict=True) if s == 0]
             raise UsageError(f"the field {dead[0]} does not vary over the data: nothing to learn")
         scale = per_field.repeat_interleave(self.channels // len(self.names))[:, None, None]
-        x = (x - mean) / scale
+        x = self.weigh((x - mean) / scale)
         components, strengths = _principal(x.flatten(1), len(self.strengths))
         x = x - (x.flatten(1) @ components.mT @ components).view_as(x)
         left = torch.einsum("bchw,bcgw->chg", x, x) / len(x)
@@ -114,7 +124,7 @@ class Packing(nn.Module):
 
     def colour(self, white: Tensor) -> Tensor:
         """Apply S to ``(batch, channel, *image)``."""
-        return self._filter(white, self.strengths, self.spectrum)
+        return self.weigh(self._filter(white, self.strengths, self.spectrum), -0.5)
 
     def shape(self, output: Tensor) -> Tensor:
         r"""Damp a network's output where the data are small: a mode's gain is s/sqrt(1 + s^2).
@@ -123,7 +133,7 @@ class Packing(nn.Module):
         would be blown up, and a step of the optimiser with them); others get the data's fall-off.
         """
         strong, weak = (v * torch.rsqrt(1 + v.square()) for v in (self.strengths, self.spectrum))
-        return self._filter(output, strong, weak)
+        return self.weigh(self._filter(self.weigh(output), strong, weak), -0.5)
 
     def respond(self, network: nn.Module, x: Tensor, t: Tensor) -> Tensor:
         r"""Return :math:`G o + (G g)\odot x` for a network's answers o and g.
@@ -171,6 +181,23 @@ class Packing(nn.Module):
         """Return the standard deviation of each field."""
         step = self.channels // len(self.names)
         return {k: float(self.scale[i * step]) for i, k in enumerate(self.names)}
+
+    def norm(self) -> dict[str, float | np.ndarray]:
+        r"""Return what a projection divides moves by, :math:`s/\sqrt w` on a sphere, else s.
+
+        "Nearest" is then meant in the mean over the area, each field over its deviation s.
+        """
+        weights, scale = node_weights(self.grid), self.field_scale()
+        if weights is None:
+            return dict(scale)
+        return {k: s / weights.sqrt().numpy() for k, s in scale.items()}
+
+    def weigh(self, x: Tensor, power: float = 0.5) -> Tensor:
+        """Return packed values times a power of their nodes' shares; as they are on a plane.
+
+        After the root, a plain mean square is that over the area, and a plain distance too.
+        """
+        return x if self.weights is None else x * self.weights.to(x) ** power
 
     def stack(self, fields: Mapping[str, Tensor]) -> Tensor:
         """Return fields as channels, not normalised."""

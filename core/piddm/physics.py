@@ -16,6 +16,7 @@ from torch import Tensor
 from piddm.interfaces import Fields, Residual
 from piddm.packing import Packing
 from piddm.projection import Projection
+from piddm.weighting import mean_square, node_weights
 
 PhysicsLoss = Callable[[Tensor], Tensor]
 """Packed samples to a scalar."""
@@ -24,9 +25,14 @@ PhysicsLoss = Callable[[Tensor], Tensor]
 def mean_squares(
     residual: Residual, fields: Fields, scale: Mapping[str, float] | None = None
 ) -> dict[str, Tensor]:
-    """Return the mean square of each equation's and condition's residual over its scale."""
-    rows = residual(fields)
-    return {k: (r / scale[k] if scale else r).square().mean() for k, r in rows.items()}
+    """Return the mean square of each equation's and condition's residual over its scale.
+
+    The mean is over area on a sphere: each row weighs what its node does.
+    """
+    return {
+        k: mean_square(r / scale[k] if scale else r, _row_weights(residual, k, r))
+        for k, r in residual(fields).items()
+    }
 
 
 def term_scale(residual: Residual, fields: Fields) -> dict[str, float]:
@@ -35,9 +41,20 @@ def term_scale(residual: Residual, fields: Fields) -> dict[str, float]:
     For a boundary condition the term is the field itself, over the whole grid.
     """
     return {
-        name: max(float(v.square().mean().sqrt()) for v in parts.values())
+        name: max(
+            float(mean_square(v, _row_weights(residual, name, v)).sqrt()) for v in parts.values()
+        )
         for name, parts in residual.terms(fields).items()
     }
+
+
+def _row_weights(residual: Residual, name: str, values: Tensor) -> Tensor | None:
+    """Return the weights of rows, or of terms, which may be there on the whole grid instead."""
+    every, shape = node_weights(residual.grid), values.shape[1:]
+    if every is None or shape == every.shape:
+        return every
+    own = every[tuple(torch.from_numpy(residual.rows[name].nodes.T))].reshape(shape)
+    return own / own.mean()  # some nodes only, such as one band, have another mean than 1
 
 
 def strong(residual: Residual, packing: Packing, scale: Mapping[str, float]) -> PhysicsLoss:
@@ -51,12 +68,12 @@ def strong(residual: Residual, packing: Packing, scale: Mapping[str, float]) -> 
 
 def distance(residual: Residual, packing: Packing, scale: Mapping[str, float]) -> PhysicsLoss:
     """Return the squared distance to the constraint set, one Gauss-Newton step, J held fixed."""
-    projection = Projection(residual, packing.field_scale(), scale)
+    projection = Projection(residual, packing.norm(), scale)
 
     def loss(x: Tensor) -> Tensor:
         correction = projection.correction(packing.unpack(x.detach()))
-        move = packing.stack(correction)
-        return (x - (x.detach() - move)).square().mean()
+        move = packing.weigh(packing.stack(correction), -0.5)
+        return packing.weigh(x - (x.detach() - move)).square().mean()
 
     return loss
 

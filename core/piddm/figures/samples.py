@@ -13,10 +13,12 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from piddm.figures.maps import PROJECTION, RATIO, draw_map, label_map
 from piddm.figures.style import FIELD, GREY, INK, NORMAL, RESIDUAL, SIGNED_FIELD, SMALL
-from piddm.grid import Axis
+from piddm.grid import Grid
 from piddm.interfaces import Fields, Residual
 from piddm.symbolic import Field
+from piddm.weighting import node_weights
 
 PANELS = 8
 """Panels in a row, about."""
@@ -26,6 +28,7 @@ DECADES = 6
 
 # Lengths in inches.
 WIDTH, GAP, WIDE_GAP, LEFT, TOP, BOTTOM = 1.3, 0.08, 0.3, 1.2, 0.3, 1.05
+MAP_WIDTH = 2.0
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ def samples(
 ) -> Figure:
     """Draw samples: a row for each source, groups of columns for the first few samples.
 
-    Grids of three axes show the last slice along the first. Colours mean the same in all rows: each
-    field has one scale, each equation one logarithmic scale.
+    Grids of three axes show the last slice along the first, spheres a map. Colours mean the same in
+    all rows: each field has one scale, each equation one logarithmic scale.
 
     Args:
         rows: Label of a source to its samples; text after a line break is printed smaller.
@@ -58,44 +61,38 @@ def samples(
         fields: The fields, with what they are called.
         caption: A line of text below.
     """
-    kinds = _kinds(rows, residual, scale, fields)
-    most = max(1, PANELS // len(kinds))
+    kinds, grid = _kinds(rows, residual, scale, fields), residual.grid
+    wide, draw = (MAP_WIDTH, _map) if grid.spherical else (WIDTH, _image)
+    most = max(1, int(PANELS * WIDTH / wide) // len(kinds))
     count = min(most, *(next(iter(f.values())).shape[0] for f in rows.values()))
-    names = residual.grid.names[-2:]
-    across, up = (residual.grid.axes[name] for name in names)
-    extent = (across.lower, across.upper, up.lower, up.upper)
-    height = WIDTH * _ratio(across, up)
-    group = len(kinds) * (WIDTH + GAP) - GAP
+    height = wide * _ratio(grid)
+    group = len(kinds) * (wide + GAP) - GAP
     total_width = LEFT + count * (group + WIDE_GAP)
     total_height = TOP + len(rows) * (height + GAP) + BOTTOM
     figure = Figure(figsize=(total_width, total_height))
 
-    def place(left: float, top: float, width: float, tall: float) -> Axes:
+    def place(left: float, top: float, width: float, tall: float, how: str | None = None) -> Axes:
         box = (left, total_height - top - tall, width, tall)
         x, y, w, h = (b / s for b, s in zip(box, (total_width, total_height) * 2, strict=True))
-        return figure.add_axes((x, y, w, h))
+        return figure.add_axes((x, y, w, h), projection=how)
 
     for r, row in enumerate(rows):
         top = TOP + r * (height + GAP)
         _row_label(figure, row, LEFT / total_width, 1 - (top + height / 2) / total_height)
         for s in range(count):
             for k, kind in enumerate(kinds):
-                left = LEFT + s * (group + WIDE_GAP) + k * (WIDTH + GAP)
-                axes = place(left, top, WIDTH, height)
+                left = LEFT + s * (group + WIDE_GAP) + k * (wide + GAP)
+                axes = place(left, top, wide, height, PROJECTION if grid.spherical else None)
                 axes.set_facecolor("#dddddd")
-                axes.imshow(
-                    kind.images[row][s].T, origin="lower", extent=extent, aspect="auto",
-                    cmap=kind.cmap, norm=kind.norm, interpolation="nearest",
-                )  # fmt: skip
-                first, last = (s, k) == (0, 0), r == len(rows) - 1
-                _ticks(axes, names, extent, first and last)
+                image, labelled = kind.images[row][s], (s, k, r) == (0, 0, len(rows) - 1)
+                draw(axes, grid, kind, image, labelled)
                 if kind.cmap == RESIDUAL:
-                    _root_mean_square(axes, kind.images[row][s])
+                    _root_mean_square(axes, image, grid)
                 if r == 0:
                     axes.set_title(kind.title, fontsize=SMALL, color=INK, pad=4)
-    wide = (total_width - LEFT - WIDE_GAP) / len(kinds)
+    share = (total_width - LEFT - WIDE_GAP) / len(kinds)
     for k, kind in enumerate(kinds):
-        bar = place(LEFT + k * wide + 0.1, total_height - 0.62, min(wide - 0.3, 2.4), 0.09)
+        bar = place(LEFT + k * share + 0.1, total_height - 0.62, min(share - 0.3, 2.4), 0.09)
         _colour_bar(figure, bar, kind)
     if caption:
         figure.text(LEFT / total_width, 0.05 / total_height, caption, fontsize=SMALL, color=GREY)
@@ -165,11 +162,29 @@ def _residual_colours(images: Mapping[str, np.ndarray]) -> LogNorm:
     return LogNorm(max(low, high * 10.0**-DECADES), high if high > low else 10 * low, clip=True)
 
 
-def _ratio(across: Axis, up: Axis) -> float:
+def _ratio(grid: Grid) -> float:
     """Height over width of an image: true to the domain, unless time is one of its axes."""
+    if grid.spherical:
+        return RATIO
+    across, up = list(grid.axes.values())[-2:]
     if across.time or up.time:
         return 1.0
     return min(max((up.upper - up.lower) / (across.upper - across.lower), 0.4), 2.5)
+
+
+def _image(axes: Axes, grid: Grid, kind: _Kind, image: np.ndarray, labelled: bool) -> None:
+    names = grid.names[-2:]
+    across, up = (grid.axes[name].ends for name in names)
+    axes.imshow(
+        image.T, origin="lower", extent=(*across, *up), aspect="auto",
+        cmap=kind.cmap, norm=kind.norm, interpolation="nearest",
+    )  # fmt: skip
+    _ticks(axes, names, (*across, *up), labelled)
+
+
+def _map(axes: Axes, grid: Grid, kind: _Kind, image: np.ndarray, labelled: bool) -> None:
+    draw_map(axes, image, grid, kind.norm, kind.cmap)
+    label_map(axes, labelled)
 
 
 def _ticks(axes: Axes, names: Sequence[str], extent: Sequence[float], labelled: bool) -> None:
@@ -189,9 +204,13 @@ def _ticks(axes: Axes, names: Sequence[str], extent: Sequence[float], labelled: 
     axes.xaxis.labelpad = axes.yaxis.labelpad = -7
 
 
-def _root_mean_square(axes: Axes, image: np.ndarray) -> None:
+def _root_mean_square(axes: Axes, image: np.ndarray, grid: Grid) -> None:
     """Write the size of a residual into its map: the colours may not reach that far down."""
-    size = float(np.sqrt(np.nanmean(image**2)))
+    squares, weights = image**2, node_weights(grid)
+    if weights is not None:
+        shares = weights.numpy().reshape(-1, *image.shape)[-1]
+        squares = squares * shares / np.mean(shares[np.isfinite(squares)])
+    size = float(np.sqrt(np.nanmean(squares)))
     axes.text(
         0.04, 0.04, f"rms {size:.2g}", transform=axes.transAxes, fontsize=6.5, color="white",
         bbox={"facecolor": "black", "alpha": 0.55, "linewidth": 0, "pad": 1.5},

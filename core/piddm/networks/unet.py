@@ -1,46 +1,85 @@
-"""A small U-Net for fields: half resolution inside, periodic or zero padding axis by axis."""
+r"""A small U-Net for fields: half resolution inside, periodic or zero padding axis by axis.
+
+On a sphere the rows are latitudes, and a field goes on beyond a pole: along the meridian half a
+turn away, the nearest row first,
+
+.. math:: u(-\pi/2 - \theta, \lambda) = u(-\pi/2 + \theta, \lambda + \pi).
+
+Gauss nodes are symmetric about the pole, so that these are nodes again, and the padding is exact
+for scalars, which fields are; a component of a vector would change its sign. Deeper features are
+taken for scalars too. What a network makes of a slope towards the north is none, and there the
+padding is an approximation, as zeros beyond a wall are.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from piddm.errors import UsageError
+from piddm.grid import Axis
+
+Edge = Literal["wall", "periodic", "pole"]
+"""What is beyond the ends of an axis of an image."""
+
+Edges = tuple[Edge, Edge]
 
 
 class Convolution(nn.Module):
-    """Three by three convolution that wraps around along periodic axes and sees zeros elsewhere."""
+    """Three by three convolution that sees what is beyond an edge, and zeros beyond a wall.
 
-    def __init__(self, inputs: int, outputs: int, periodic: tuple[bool, bool]) -> None:
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        edges: What is beyond each axis; poles are at the ends of the first alone.
+        folded: Side of the square of nodes that each pixel's channels are.
+    """
+
+    def __init__(self, inputs: int, outputs: int, edges: Edges, folded: int = 1) -> None:
         super().__init__()
-        self.wrap = tuple(d for d, p in zip((-2, -1), periodic, strict=True) if p)
-        padding = (1 - periodic[0], 1 - periodic[1])
+        self.wrap = tuple(d for d, edge in zip((-2, -1), edges, strict=True) if edge == "periodic")
+        self.poles, self.folded = edges[0] == "pole", folded
+        padding = (int(edges[0] == "wall"), int(edges[1] == "wall"))
         self.convolution = nn.Conv2d(inputs, outputs, 3, padding=padding)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(batch, outputs, height, width)`` at the height and width of ``x``."""
+        if self.poles:
+            x = over_poles(x, self.folded)
         for dim in self.wrap:
             n = x.shape[dim]
             x = torch.cat([x.narrow(dim, n - 1, 1), x, x.narrow(dim, 0, 1)], dim=dim)
         return self.convolution(x)
 
 
+def over_poles(x: Tensor, folded: int = 1) -> Tensor:
+    """Return ``(batch, channel, height + 2, width)``: a row more beyond either pole.
+
+    Args:
+        x: Rows from the south pole to the north pole.
+        folded: Side of the square of nodes that each pixel's channels are: beyond a pole their rows
+            come in the reverse order.
+    """
+    ends = torch.cat([x[:, :, :1], x[:, :, -1:]], dim=2).roll(x.shape[-1] // 2, -1)
+    ends = ends.unflatten(1, (-1, folded, folded)).flip(2).flatten(1, 3)
+    return torch.cat([ends[:, :, :1], x, ends[:, :, 1:]], dim=2)
+
+
 class Block(nn.Module):
     """Residual block: two convolutions, shifted and scaled by the noise level's embedding."""
 
-    def __init__(
-        self, inputs: int, outputs: int, embedding: int, periodic: tuple[bool, bool]
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, embedding: int, edges: Edges) -> None:
         super().__init__()
         self.norm_in = nn.GroupNorm(_groups(inputs), inputs)
-        self.first = Convolution(inputs, outputs, periodic)
+        self.first = Convolution(inputs, outputs, edges)
         self.modulation = nn.Linear(embedding, 2 * outputs)
         self.norm_out = nn.GroupNorm(_groups(outputs), outputs, affine=False)
-        self.second = Convolution(outputs, outputs, periodic)
+        self.second = Convolution(outputs, outputs, edges)
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         _silence(self.second)
 
@@ -57,16 +96,18 @@ class UNet(nn.Module):
 
     The image is folded into channels at the entrance and unfolded at the exit, so that no
     convolution runs at full resolution. Coordinates of axes that are not periodic are appended,
-    since a field knows its walls and its time.
+    since a field knows its walls and its time; of a latitude its sine.
 
     Args:
         channels: Channels in; twice as many come out.
-        image: Height and width; each a multiple of ``fold * 2 ** (len(widths) - 1)``.
+        image: Height and width; each a multiple of ``fold * 2 ** (len(widths) - 1)``, and the
+            width of a sphere of twice that, so that half a turn is a whole number of pixels.
         periodic: Whether each image axis is periodic.
         widths: Channels at each level, finest first.
         depth: Residual blocks per level and direction.
         fold: Side of the square of nodes that is folded into channels.
         mixed: Whether convolutions run in bfloat16; the last layer is always float32.
+        spherical: Whether the image is a sphere's, latitudes from south to north by longitudes.
 
     Raises:
         UsageError: If the image cannot be halved that often.
@@ -83,17 +124,22 @@ class UNet(nn.Module):
         depth: int = 1,
         fold: int = 4,
         mixed: bool = False,
+        spherical: bool = False,
     ) -> None:
         super().__init__()
         multiple = fold * 2 ** (len(widths) - 1)
-        if bad := [n for n in image if n % multiple or n < 2 * multiple]:
-            raise UsageError(
-                f"this network coarsens a grid by {multiple}: {bad[0]} nodes cannot be, choose a "
-                f"multiple of {multiple} of at least {2 * multiple}"
-            )
+        for n, step in zip(image, (multiple, (1 + spherical) * multiple), strict=True):
+            if n % step or n < 2 * multiple:
+                raise UsageError(
+                    f"this network coarsens a grid by {multiple}: {n} nodes cannot be, choose a "
+                    f"multiple of {step} of at least {2 * multiple}"
+                )
         self.mixed, self.fold = mixed, fold
+        edges = _edges(periodic, spherical)
         embedding = 4 * widths[0]
         lines = [torch.linspace(-1, 1, n) for n in image]
+        if spherical:
+            lines[0] = _latitudes(image[0]).sin().float()
         maps = torch.meshgrid(*lines, indexing="ij")
         kept = [m for m, p in zip(maps, periodic, strict=True) if not p]
         self.register_buffer(
@@ -102,7 +148,7 @@ class UNet(nn.Module):
         self.embed = nn.Sequential(
             nn.Linear(32, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
         )
-        self.enter = Convolution(fold**2 * (channels + len(kept)), widths[0], periodic)
+        self.enter = Convolution(fold**2 * (channels + len(kept)), widths[0], edges, fold)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         kept_widths = []
         width = widths[0]
@@ -111,19 +157,19 @@ class UNet(nn.Module):
                 self.down.append(nn.Conv2d(4 * width, target, 1))
                 width = target
             for _ in range(depth):
-                self.down.append(Block(width, target, embedding, periodic))
+                self.down.append(Block(width, target, embedding, edges))
                 width = target
             kept_widths.append(width)
-        self.middle = Block(width, width, embedding, periodic)
+        self.middle = Block(width, width, embedding, edges)
         for level in reversed(range(len(widths))):
             for i in range(depth):
                 extra = kept_widths[level] if i == 0 else 0
-                self.up.append(Block(width + extra, widths[level], embedding, periodic))
+                self.up.append(Block(width + extra, widths[level], embedding, edges))
                 width = widths[level]
             if level:
                 self.up.append(nn.Conv2d(width, 4 * widths[level - 1], 1))
                 width = widths[level - 1]
-        last = Convolution(width, fold**2 * 2 * channels, periodic)
+        last = Convolution(width, fold**2 * 2 * channels, edges)
         self.leave = nn.Sequential(nn.GroupNorm(_groups(width), width), nn.SiLU(), last)
         # Nothing to begin with: the wrapped network is then the best linear one.
         _silence(last)
@@ -154,6 +200,17 @@ class UNet(nn.Module):
                 else:
                     h, fresh = functional.pixel_shuffle(layer(h), 2), True
         return functional.pixel_shuffle(self.leave(h.float()), self.fold).contiguous()
+
+
+def _edges(periodic: tuple[bool, bool], spherical: bool) -> Edges:
+    height, width = periodic
+    beyond: Edge = "periodic" if height else "wall"
+    return "pole" if spherical else beyond, "periodic" if width else "wall"
+
+
+def _latitudes(size: int) -> Tensor:
+    axis = Axis(-math.pi / 2, math.pi / 2, size, latitude=True)
+    return torch.from_numpy(axis.coordinates())
 
 
 def _silence(layer: Convolution) -> None:

@@ -67,7 +67,7 @@ class FlowTeacher(Teacher):
         a, s = (_image(v(t)) for v in (self.schedule.alpha, self.schedule.sigma))
         size = (a**2 + s**2).sqrt()
         f = self.packing.respond(self.network, (a * x0 + s * noise) / size, t)
-        return (f - (s * x0 - a * noise) / size).square().mean()
+        return self.packing.weigh(f - (s * x0 - a * noise) / size).square().mean()
 
     def calls(self, steps: int) -> int:
         """Return the network calls that :meth:`sample` makes for one sample."""
