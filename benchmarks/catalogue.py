@@ -1,10 +1,11 @@
-"""Verify every equation there is, and write the page about them.
+"""Verify every equation there is, and write a page about each, and a table of them all.
 
-python benchmarks/catalogue.py             # all, some minutes on one core
-python benchmarks/catalogue.py --pdes kdv  # one anew; the others stay as they are in the JSON file
+python benchmarks/catalogue.py               # all, some minutes on one core
+python benchmarks/catalogue.py --pdes kdv    # one anew; the others stay as they are
+python benchmarks/catalogue.py --pages-only  # all pages and figures; measures only what is new
 
-Nothing on the page is written by hand: the table is what the checks measured, a section is what the
-equation's own specification says.
+Nothing on the pages is written by hand: numbers are what the checks measured, the rest is what the
+equations' own specifications say.
 """
 
 import argparse
@@ -13,11 +14,11 @@ import time
 from pathlib import Path
 
 import torch
+from catalogue_pages import draw, page, table
 from machine import describe as machine
 
 import piddm
 from piddm import PDE
-from piddm.cli.listing import describe
 from piddm.plugins import get_pde
 from piddm.symbolic.operators import Param, Slice
 from piddm.verification import perform
@@ -34,6 +35,7 @@ PUBLISHED = {
 
 HEAD = """# The equations
 
+A page each, behind its name: formulas, fields, params, domain, inputs, samples, every check.
 Written by `python benchmarks/catalogue.py`; numbers in `equations.json`. Each row is what
 `piddm verify NAME` measures on 32 nodes a side, or 16 where there are three axes, with manufactured
 solutions for the orders.
@@ -77,6 +79,11 @@ def measure(pde: PDE) -> dict:
     }
 
 
+def is_new(pde: PDE, result: dict | None) -> bool:
+    """Whether an equation, or an input of it, has not been measured."""
+    return result is None or set(result["inputs"]) != set(map(str, pde.inputs))
+
+
 def least(values: dict) -> dict[str, float | None]:
     """Return the least order of each method; none where all its rows are exact to round-off."""
     found: dict[str, float | None] = {}
@@ -109,11 +116,13 @@ def statistics(pde: PDE) -> dict[str, float]:
     grid = pde.grid.resized(NODES)
     for given, prior in pde.inputs.items():
         if isinstance(given, Param):
-            values = prior.sample_param(DRAWS[0], generator)
-        else:
-            on = grid.without(given.axis) if isinstance(given, Slice) else grid
-            values = prior.sample(on, DRAWS[len(on.shape)], generator)
-        found[str(given)] = float(values.std())
+            found[str(given)] = float(prior.sample_param(DRAWS[0], generator).std())
+            continue
+        on = grid.without(given.axis) if isinstance(given, Slice) else grid
+        values = prior.sample(on, DRAWS[len(on.shape)], generator)
+        weights = torch.from_numpy(on.weights())  # of areas, on a sphere
+        mean = (weights * values).mean()
+        found[str(given)] = float((weights * (values - mean) ** 2).mean().sqrt())
     return found
 
 
@@ -126,7 +135,7 @@ def row(result: dict) -> list[str]:
     ]
     failed = [k for k, c in result["checks"].items() if c["verdict"] == "FAILED"]
     return [
-        f"[{name}](#{name})", orders(result["residual"]), orders(result["time"]),
+        f"[{name}](equations/{name}.md)", orders(result["residual"]), orders(result["time"]),
         number(result["spectral"]), orders(result["solution"]), number(result["float64"]),
         number(result["float32"]), number(result["zero_over_truth"]), number(result["scales"]),
         number(agreement[-1] if agreement else None), ", ".join(inputs),
@@ -142,58 +151,43 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1e}"
 
 
-def section(pde: PDE) -> str:
-    """Return what an equation's specification says, as a section of the page."""
-    said = describe(pde)
-    lines = [f"## {said['name']}", "", f"{said['summary']}.", ""]
-    for title in ("equations", "conditions", "integrals"):
-        lines += [f"* {title[:-1]} `{k}`: `{v}`" for k, v in said[title].items()]
-    for kind, group in (("field", said["fields"]), ("param", said["params"])):
-        for name, facts in group.items():
-            known = [f"{v:g}" if isinstance(v, float) else v for v in facts.values() if v != ""]
-            lines.append(f"* {kind} `{name}`: {', '.join(known)}")
-    for name, axis in said["domain"].items():
-        ends = f"[{axis['lower']:g}, {axis['upper']:g}" + (")" if axis["periodic"] else "]")
-        kind = "time" if axis["time"] else "periodic" if axis["periodic"] else "bounded"
-        lines.append(f"* axis `{name}`: {ends}, {kind}, {axis['size']} nodes")
-    lines += [f"* input `{k}`: `{v}`" for k, v in said["inputs"].items()]
-    if said["time_scheme"]:
-        lines.append(f"* time scheme: {said['time_scheme']}")
-    lines.append(f"* order in space: {pde.order}, where none is asked for")
-    if pde.simulate is not None:
-        lines.append("* data: a solver of its own, compared with the derived one")
-    return "\n".join([*lines, f"* source: {said['source']}", ""])
-
-
-def page(report: dict) -> str:
-    """Return the whole page."""
+def index(report: dict) -> str:
+    """Return the page of them all."""
     results = sorted(report["equations"], key=lambda r: r["name"])
-    table = [COLUMNS, ["---"] * len(COLUMNS), *map(row, results)]
-    text = "\n".join("| " + " | ".join(line) + " |" for line in table)
-    sections = "\n".join(section(get_pde(r["name"])) for r in results)
-    return f"{HEAD}\n{text}\n\nMeasured on: {report['machine']}.\n\n{sections}"
+    return f"{HEAD}\n{table(COLUMNS, map(row, results))}\n\nMeasured on: {report['machine']}.\n"
 
 
 def main() -> None:
+    known = [e.name for e in piddm.list_pdes() if e.plugin == "pdes"]  # not what else is installed
     parser = argparse.ArgumentParser()
-    parser.add_argument("--pdes", nargs="+", default=[e.name for e in piddm.list_pdes()])
+    parser.add_argument("--pdes", nargs="+", default=known, choices=known)
+    parser.add_argument("--pages-only", action="store_true", help="measure only what is new")
+    parser.add_argument("--no-figures", action="store_true", help="leave the figures as they are")
     parser.add_argument("--out", type=Path, default=Path("docs/equations.md"))
     parser.add_argument("--json", type=Path, default=Path("docs/equations.json"))
     options = parser.parse_args()
-    print(machine(), flush=True)
-    known = {e.name for e in piddm.list_pdes()}
-    old = json.loads(options.json.read_text())["equations"] if options.json.exists() else []
-    results = {r["name"]: r for r in old if r["name"] in known}
-    for name in options.pdes:
+    old = json.loads(options.json.read_text()) if options.json.exists() else {"equations": []}
+    results = {r["name"]: r for r in old["equations"] if r["name"] in known}
+    measured = [
+        k for k in options.pdes if not options.pages_only or is_new(get_pde(k), results.get(k))
+    ]
+    for name in measured:
         began = time.perf_counter()
         results[name] = measure(get_pde(name))
         verdict = "passed" if results[name]["passed"] else "FAILED"
         print(f"{name:<24}{verdict:<8}{time.perf_counter() - began:7.1f} s", flush=True)
-    report = {"machine": machine(), "equations": [results[k] for k in sorted(results)]}
-    text = page(report)
-    for path, content in ((options.json, json.dumps(report, indent=1) + "\n"), (options.out, text)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
+    report = {
+        "machine": machine() if measured else old["machine"],
+        "equations": [results[k] for k in sorted(results)],
+    }
+    folder = options.out.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(index(report))
+    options.json.write_text(json.dumps(report, indent=1) + "\n")
+    for name in options.pdes:
+        (folder / f"{name}.md").write_text(page(get_pde(name), results[name]))
+        if not options.no_figures:
+            draw(get_pde(name), folder / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,36 @@
 """Every equation there is: a quick look at each, all checks where there is time, closed forms."""
 
 import importlib.util
+import json
 import math
+import re
+import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import typer
 
 import piddm
-from piddm import Axis, Grid, UsageError
+from piddm import Axis, Grid, Integral, UsageError
+from piddm.cli.app import app
+from piddm.figures import gallery, save
 from piddm.physics import mean_squares, term_scale
 from piddm.plugins import get_pde
-from piddm.priors import GaussianField, KarhunenLoeve, LogNormal, Sines, UnitRange, ZeroOnEdge
+from piddm.priors import (
+    GaussianField,
+    KarhunenLoeve,
+    LogNormal,
+    Sines,
+    Uniform,
+    UnitRange,
+    ZeroOnEdge,
+)
 from piddm.simulate import simulate
+from piddm.symbolic import D, Field, Param, t, y
 from piddm.symbolic.operators import Slice
 from piddm.testing import conforms
 
@@ -23,6 +39,7 @@ NAMES = [entry.name for entry in piddm.list_pdes() if entry.plugin == "pdes"]
 FILES = sorted((ROOT / "plugins" / "piddm_pdes").glob("[!_]*.py"))
 QUICK = ["rows", "floor", "truth_against_zero", "gradient", "batch_independence"]
 LONGEST = 60
+PAGES, LARGEST_FIGURE = ROOT / "docs" / "equations", 120_000
 LINE = Grid(x=Axis(0, 1, 64, periodic=True))
 
 
@@ -64,7 +81,7 @@ def test_every_file_is_registered_and_cites_a_source():
 
 @pytest.fixture(scope="module")
 def catalogue():
-    """The script that writes the page."""
+    """The script that writes the pages."""
     spec = importlib.util.spec_from_file_location("catalogue", ROOT / "benchmarks/catalogue.py")
     assert spec is not None
     assert spec.loader is not None
@@ -75,11 +92,76 @@ def catalogue():
     return module
 
 
+@pytest.fixture(scope="module")
+def measured():
+    """What was measured last: the data of the pages."""
+    return json.loads((PAGES.with_suffix(".json")).read_text(encoding="utf-8"))
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_the_page_says_what_the_specification_says(catalogue, name):
-    text = (ROOT / "docs" / "equations.md").read_text()
-    assert catalogue.section(get_pde(name)) in text, "run benchmarks/catalogue.py"
-    assert f"| [{name}](#{name}) |" in text
+def test_a_page_says_what_the_specification_says(catalogue, measured, name):
+    known = {result["name"]: result for result in measured["equations"]}
+    assert name in known, f"run benchmarks/catalogue.py --pdes {name}"
+    written = (PAGES / f"{name}.md").read_text(encoding="utf-8")
+    found = catalogue.page(get_pde(name), known[name])
+    assert written == found, f"run benchmarks/catalogue.py --pages-only --pdes {name}"
+    figure = (PAGES / f"{name}.png").read_bytes()
+    assert figure.startswith(b"\x89PNG")
+    assert len(figure) <= LARGEST_FIGURE
+
+
+def test_the_index_is_of_the_pages_that_there_are(catalogue, measured):
+    assert [result["name"] for result in measured["equations"]] == sorted(NAMES)
+    assert {path.stem for path in PAGES.iterdir()} == set(NAMES)
+    text = PAGES.with_suffix(".md").read_text(encoding="utf-8")
+    assert text == catalogue.index(measured), "run benchmarks/catalogue.py --pages-only"
+    links = re.findall(r"\]\((equations/[^)]+)\)", text)
+    assert links == [f"equations/{name}.md" for name in sorted(NAMES)]
+
+
+def test_a_page_that_is_stale_is_seen(catalogue, measured):
+    """Each change of a specification changes its page."""
+    pde, (result,) = get_pde("stokes"), [r for r in measured["equations"] if r["name"] == "stokes"]
+    u, d, omega = pde.fields[0], *pde.params[:2]
+    other = Param("omega", 5.0, doc=omega.doc, free=True)
+    grid = Grid(**pde.grid.axes | {"y": Axis(0, 2 * math.pi, 100)})
+    walls = {k: v for k, v in pde.conditions.items() if k != "far"}
+    changes = [
+        {"summary": "another"}, {"source": "another"}, {"order": 4}, {"order": {"t": 2, "y": 4}},
+        {"time_scheme": "centred"}, {"simulate": print}, {"conditions": walls},
+        {"equations": {"momentum": D(u, t) - d * D(u, y, 2) / omega}},
+        {"equations": {"another": pde.equations["momentum"]}},
+        {"integrals": {"mean": Integral(u)}}, {"fields": [Field("u", unit="m/s")]},
+        {"inputs": {d: Uniform(0.1, 0.2)}},
+    ]  # fmt: skip
+    pages = [catalogue.page(pde, result)]
+    pages += [catalogue.page(replace(pde, **change), result) for change in changes]
+    swapped = {k: v.subs(omega, other) for k, v in pde.equations.items()}
+    laws = {d: pde.inputs[d], other: pde.inputs[omega]}
+    params = [d, other, *pde.params[2:]]
+    moved = replace(pde, params=params, equations=swapped, conditions={}, grid=grid, inputs=laws)
+    pages.append(catalogue.page(moved, result))
+    assert len(set(pages)) == len(pages)
+    assert "$[0, 2 \\pi]$" in pages[-1]
+    assert "| 5 | frequency of the wall |" in pages[-1]
+
+
+def test_the_commands_of_a_page_are_commands():
+    program = typer.main.get_command(app)
+    (block,) = re.findall(r"```sh\n(.*?)```", (PAGES / "heat.md").read_text(), re.DOTALL)
+    for line in block.splitlines():
+        assert "heat" in parsed(program, line).values()
+    with pytest.raises(Exception, match="no-such-option"):
+        parsed(program, "piddm verify --no-such-option")
+
+
+def parsed(program, line):
+    """What a command is handed, without its being run."""
+    word, *words = shlex.split(line)
+    assert word == "piddm"
+    context = program.make_context("piddm", words)
+    name, command, rest = program.resolve_command(context, words)
+    return command.make_context(name, rest, parent=context).params
 
 
 @pytest.mark.parametrize(
@@ -196,3 +278,29 @@ def test_karhunen_loeve_modes_are_those_of_the_kernel():
     assert 0.6 < float(few.std()) < 0.9, "the modes that are cut off hold the rest of the variance"
     with pytest.raises(UsageError, match="64 modes"):
         KarhunenLoeve(0.1, 64).sample(LINE, 1, seeded())
+
+
+@pytest.mark.parametrize(
+    ("grid", "fields", "panels"),
+    [
+        (Grid(x=Axis(0, 1, 9)), 1, 3),
+        (Grid(t=Axis(0, 1, 5, time=True), x=Axis(0, 1, 9)), 2, 6),
+        (Grid(t=Axis(0, 1, 5, time=True), x=Axis(0, 1, 9), y=Axis(0, 1, 7)), 2, 16),
+        (Grid.sphere(6), 1, 3),
+        (Grid.sphere(6, t=Axis(0, 1, 5, time=True)), 2, 16),
+    ],
+)
+def test_a_gallery_has_every_field_of_a_few_samples(grid, fields, panels, tmp_path):
+    """Three samples; of fields of three axes two samples at four times."""
+    named = [Field(f"f{k}", doc="something long enough to be folded") for k in range(fields)]
+    data = {f.name: torch.randn(3, *grid.shape, generator=seeded(k)) for k, f in enumerate(named)}
+    figure = gallery(named, data | {"rate": torch.tensor([0.5, 1.5, 2.5])}, grid)
+    save(figure, tmp_path / "gallery.png")
+    shown = [a for a in figure.axes if (a.name == "mollweide" if grid.spherical else a.images)]
+    assert len(shown) == panels
+    assert figure.axes[0].get_title() == ("sample 1, t = 0" if panels == 16 else "rate = 0.5")
+    if not grid.spherical:
+        first = data["f0"][0, 0] if len(grid.shape) == 3 else data["f0"][0]
+        np.testing.assert_array_equal(
+            shown[0].images[0].get_array(), np.atleast_2d(first.numpy().T)
+        )

@@ -139,7 +139,9 @@ class Integral:
         """Return it as one line that people read: ``∫ u dx dy = 0``."""
         from piddm.symbolic.text import expression_text
 
-        over = " ".join(f"d{name}" for name, axis in grid.axes.items() if not axis.time)
+        space = [name for name, axis in grid.axes.items() if not axis.time]
+        over = " ".join(f"d{name}" for name in (space[:-2] if grid.spherical else space))
+        over = f"{over} dA".strip() if grid.spherical else over
         left = f"∫ {expression_text(self.integrand)} {over}"
         return (
             f"{left} is conserved" if self.conserved else f"{left} = {expression_text(self.value)}"

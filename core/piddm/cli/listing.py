@@ -1,4 +1,7 @@
-"""Commands that look: ``list-pdes``, ``plugins``, ``show``. They do not import torch."""
+"""Commands that look: ``list-pdes``, ``list-solvers``, ``plugins``, ``show``.
+
+They do not import torch.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,25 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command("list-pdes")(list_pdes)
+    app.command("list-solvers")(list_solvers)
     app.command("plugins")(plugins)
     app.command("show")(show)
 
 
 def list_pdes(json: Json = False) -> None:
     """List the equations."""
+    _list("equation", json)
+
+
+def list_solvers(json: Json = False) -> None:
+    """List the solvers that answer tasks."""
+    _list("solver", json)
+
+
+def _list(kind: str, json: bool) -> None:
     from piddm import plugins
 
-    entries = plugins.list_pdes()
+    entries = plugins.current().list_all(kind)
     if json:
         print_json([vars(entry) for entry in entries])
         return
@@ -56,18 +69,35 @@ def plugins(json: Json = False) -> None:
 
 
 def show(
-    pde: Annotated[str, typer.Argument(help="The equation's name.")], json: Json = False
+    pde: Annotated[str, typer.Argument(help="The equation's name.")],
+    latex: Annotated[bool, typer.Option("--latex", help="Formulas as LaTeX.")] = False,
+    json: Json = False,
 ) -> None:
     """Show an equation."""
     from piddm.plugins import get_pde
 
-    found = describe(get_pde(pde))
+    equation = get_pde(pde)
+    found = describe(equation)
+    if latex:
+        from piddm.symbolic.latex import formulas
+
+        found |= formulas(equation)
     if json:
         print_json(found)
         return
     typer.echo(f"{found['name']}: {found['summary']}")
-    for title in ("equations", "conditions", "integrals", "fields", "params", "domain", "inputs"):
-        if not found[title]:
+    titles = (
+        "equations",
+        "where",
+        "conditions",
+        "integrals",
+        "fields",
+        "params",
+        "domain",
+        "inputs",
+    )
+    for title in titles:
+        if not found.get(title):
             continue
         typer.echo(f"\n{title}")
         width = max(map(len, found[title]))
