@@ -44,7 +44,10 @@ def copied(tiny_run, home, tmp_path, monkeypatch):
     return tmp_path / "home" / tiny_run.path.relative_to(home)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list-pdes"], ["plugins"], ["distill", "-h"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["list-pdes"], ["list-solvers"], ["plugins"], ["distill", "-h"], ["solve", "-h"]],
+)
 def test_looking_around_imports_nothing_heavy(arguments):
     code = (
         "import sys\nfrom piddm.cli import main\n"

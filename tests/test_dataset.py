@@ -13,10 +13,12 @@ import pytest
 import torch
 
 from piddm import Axis, Grid, PiddmError, UsageError
-from piddm.dataset import Dataset, _DeferringFile, read, write
+from piddm.dataset import Dataset, read, write
+from piddm.hdf5 import DeferringFile
 
 MOVING = Grid(t=Axis(0, 2, 3, time=True), x=Axis(0, 1, 4, periodic=True))
 STEADY = Grid(x=Axis(0, 1, 4), y=Axis(-1, 1, 5))
+SPHERE = Grid.sphere(4, t=Axis(0, 2, 3, time=True))
 
 
 def make(grid=MOVING, count=6, **changes):
@@ -41,7 +43,7 @@ def failure(function, *args):
     return str(caught.value)
 
 
-@pytest.mark.parametrize("grid", [MOVING, STEADY])
+@pytest.mark.parametrize("grid", [MOVING, STEADY, SPHERE])
 def test_round_trip(tmp_path, grid):
     written = make(grid)
     write(written, tmp_path / "data.h5")
@@ -88,6 +90,23 @@ def test_a_bounded_axis_is_not_said_to_be_periodic(tmp_path):
         assert list(file["boundary_conditions"]) == []
         assert file["dimensions/y"][:].tolist() == [-1, -0.5, 0, 0.5, 1]
         assert not file["t0_fields/u"].attrs["time_varying"]
+
+
+def test_a_sphere_is_laid_out_as_the_well_s_own(tmp_path):
+    """Open in latitude, periodic in longitude: as its shallow water on a sphere."""
+    path = tmp_path / "data.h5"
+    write(make(SPHERE), path)
+    with h5py.File(path, "r+") as file:
+        assert (file.attrs["grid_type"], file.attrs["n_spatial_dims"]) == ("spherical", 2)
+        assert list(file["dimensions"].attrs["spatial_dims"]) == ["lat", "lon"]
+        nodes = [-0.8611363, -0.3399810, 0.3399810, 0.8611363]  # Gauss-Legendre's of order 4
+        np.testing.assert_allclose(np.sin(file["dimensions/lat"][:]), nodes, atol=1e-6)
+        assert list(file["boundary_conditions"]) == ["lat_open", "lon_periodic"]
+        condition = file["boundary_conditions/lat_open"]
+        assert condition.attrs["bc_type"] == "open"
+        assert condition["mask"][:].tolist() == [True, False, False, True]
+        file.attrs["grid_type"] = "cartesian"
+    assert "grid_type is not spherical, as its axes are" in failure(read, path)
 
 
 def test_split_keeps_every_trajectory_once():
@@ -157,7 +176,7 @@ def test_a_disk_that_fills_up_neither_crashes_nor_harms_the_old_file(path, limit
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_hdf5_never_hears_of_a_failed_write():
-    with _DeferringFile("/dev/full", "w") as handle:
+    with DeferringFile("/dev/full", "w") as handle:
         assert handle.write(b"data") == 4
         assert handle.error is not None
         assert handle.error.errno == errno.ENOSPC
@@ -220,7 +239,8 @@ def delete(name):
         (lambda file: file.attrs.clear(), "was not written by piddm"),
         (edit_attribute("schema", "other"), "was not written by piddm"),
         (edit_attribute("schema_version", 2), "has layout 2, this piddm reads 1"),
-        (edit_attribute("grid_type", "spherical"), "grid_type: Input should be 'cartesian'"),
+        (edit_attribute("grid_type", "spherical"), "grid_type is not cartesian, as its axes are"),
+        (edit_attribute("grid_type", "polar"), "grid_type: Input should be 'cartesian' or"),
         (edit_attribute("extra", 1), "extra: Extra inputs are not permitted"),
         (lambda file: file.attrs.__delitem__("seed"), "seed: Field required"),
         (edit_attribute("n_trajectories", 0), "n_trajectories: Input should be greater"),

@@ -17,7 +17,7 @@ from piddm import dataset
 from piddm.config import Config, resolve
 from piddm.dataset import Dataset
 from piddm.engine import Distillation
-from piddm.errors import UsageError
+from piddm.errors import PiddmError, UsageError
 from piddm.generation import forget_parts, solve
 from piddm.interfaces import Fields, Residual
 from piddm.metrics import Scores
@@ -31,8 +31,14 @@ from piddm.report import write_report
 from piddm.runs import find_run
 from piddm.sampling import last, noises, refine
 from piddm.students.one_step import OneStepStudent
+from piddm.tasks.answering import BATCH, Answering
+from piddm.tasks.asking import ask
+from piddm.tasks.observations import Observations
+from piddm.tasks.reading import read_observations
+from piddm.tasks.solution import Solution
 from piddm.teachers.flow import FlowTeacher
 from piddm.training import Progress
+from piddm.weighting import mean_square, node_weights
 
 
 def distill(
@@ -90,8 +96,14 @@ def load_run(path: Path | str, *, pde: PDE | None = None, device: str = "cpu") -
         PiddmError: If the folder is not a run.
     """
     path = Path(path)
-    config, _ = find_run(path)
-    return Run(Distillation(config, pde or get_pde(config.pde), device, path))
+    config, manifest = find_run(path)
+    job = Distillation(config, pde or get_pde(config.pde), device, path)
+    if manifest.fingerprints != job.marks:
+        raise PiddmError(
+            f"{path} is a run of {config.pde} as another version of it or of piddm has it; distil "
+            "it again, or use the version that made it"
+        )
+    return Run(job)
 
 
 class Run:
@@ -212,12 +224,12 @@ class Run:
 
     @cached_property
     def _projection(self) -> Projection:
-        return Projection(self.residual, self.packing.field_scale(), self.scale)
+        return Projection(self.residual, self.packing.norm(), self.scale)
 
     def moved(self, before: Fields, after: Fields) -> float:
         """Return the mean square of what a step changed, fields over their standard deviations."""
-        scale = self.packing.field_scale()
-        parts = [((after[k] - before[k]) / scale[k]).double().square().mean() for k in scale]
+        scale, weights = self.packing.field_scale(), node_weights(self.residual.grid)
+        parts = [mean_square(((after[k] - before[k]) / scale[k]).double(), weights) for k in scale]
         return float(torch.stack(parts).mean())
 
     @torch.no_grad()
@@ -229,6 +241,50 @@ class Run:
     def pde_error(self, fields: Fields) -> float:
         """Return the normalised PDE error of fields, summed over equations and conditions."""
         return sum(self.pde_errors(fields).values())
+
+    def solve(
+        self,
+        task: str,
+        observations: Observations | Path | str,
+        solver: str = "latent",
+        samples: int = 32,
+        *,
+        seed: int = 0,
+        batch: int = BATCH,
+        settings: Mapping[str, Any] | None = None,
+        interpolation: str = "linear",
+        progress: bool = True,
+    ) -> Solution:
+        """Answer a question with an ensemble.
+
+        Interrupted (Ctrl-C), it returns the members that are there, fewer than ``asked``; where
+        there are none, the interruption goes on.
+
+        Args:
+            task: ``forward``, ``inverse`` or ``reconstruct``; see :func:`piddm.tasks.asking.ask`.
+            observations: What is known, or a file of it.
+            solver: Name of a registered solver.
+            samples: How many members.
+            seed: Seed of the members.
+            batch: Members that are looked for together.
+            settings: The solver's own, by name.
+            interpolation: ``linear`` or ``cubic``, between nodes.
+            progress: Whether to show progress, on standard error.
+
+        Raises:
+            UsageError: If the observations or a name cannot be used.
+            PiddmError: If the solver fails.
+        """
+        if not isinstance(observations, Observations):
+            observations = read_observations(observations, self.pde, self.residual.grid)
+        question = ask(task, self.pde, observations, interpolation)
+        answering = Answering(self, question, solver, samples, seed, batch, settings)
+        try:
+            follow(answering.work(), quiet=not progress)
+        except KeyboardInterrupt:
+            if not answering.found:
+                raise
+        return answering.solution()
 
     def evaluate(self, progress: bool = True) -> dict[str, Scores]:
         """Score again and write the report anew; if that fails, the old scores stay."""

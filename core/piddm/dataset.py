@@ -5,7 +5,8 @@
     /                    dataset_name, grid_type, n_spatial_dims, n_trajectories, and what is ours:
                          schema, schema_version, pde, seed, and as JSON: grid, scale, floor
     /dimensions          coordinates of the axes; the axis of time is called ``time``
-    /boundary_conditions the periodic axes; what holds on the others, the equation says
+    /boundary_conditions the periodic axes, and the latitude of a sphere as an open one, as in The
+                         Well's own data on a sphere; what holds on the others, the equation says
     /scalars             parameters that differ between trajectories, (n,)
     /t0_fields           fields, float32 or float64, (n, *axes)
 
@@ -14,25 +15,32 @@ Source of the layout: Ohana et al., The Well, arXiv 2412.00568, and its ``docs/d
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import h5py
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, Json, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    Json,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 from torch import Tensor
 
 from piddm.errors import PiddmError, UsageError
-from piddm.files import atomic_path, first_problem, reading
-from piddm.grid import Axis, Grid
+from piddm.files import first_problem, reading
+from piddm.grid import Grid
+from piddm.hdf5 import DAMAGE, AxisData, created, grid_of, plain, refuse_references
 
 SCHEMA, SCHEMA_VERSION = "piddm-dataset", 1
-
-_DAMAGE = (KeyError, RuntimeError, TypeError, ValueError)  # what h5py raises beside OSError
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,24 +97,13 @@ class Dataset:
         return replace(self, fields=train), replace(self, fields=test)
 
 
-class _Axis(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    lower: FiniteFloat
-    upper: FiniteFloat
-    size: int
-    periodic: bool
-    time: bool
-    latitude: bool = False
-
-
 class _Header(BaseModel):
     """The root's attributes."""
 
     model_config = ConfigDict(extra="forbid")
 
     dataset_name: str
-    grid_type: Literal["cartesian"]
+    grid_type: Literal["cartesian", "spherical"]
     n_spatial_dims: int
     n_trajectories: Annotated[int, Field(ge=1)]
     simulation_parameters: list[str]
@@ -114,9 +111,16 @@ class _Header(BaseModel):
     schema_version: Literal[1]
     pde: str
     seed: int
-    grid: Json[dict[str, _Axis]]
+    grid: Json[dict[str, AxisData]]
     scale: Json[dict[str, Annotated[FiniteFloat, Field(ge=0)]]]
     floor: Json[dict[str, Annotated[FiniteFloat, Field(ge=0)]]]
+
+    @model_validator(mode="after")
+    def _of_its_axes(self) -> Self:
+        kind = "spherical" if any(axis.latitude for axis in self.grid.values()) else "cartesian"
+        if self.grid_type != kind:
+            raise PydanticCustomError("grid_type", f"grid_type is not {kind}, as its axes are")
+        return self
 
 
 def write(dataset: Dataset, path: Path | str) -> None:
@@ -131,15 +135,8 @@ def write(dataset: Dataset, path: Path | str) -> None:
                 f"cannot write {path}: {name} has values that are not finite; solve again with "
                 "another seed or grid"
             )
-    with atomic_path(path) as part, _DeferringFile(part, "w+b") as handle:
-        try:
-            # From this version on HDF5 has checksums over its own structures: damage is an error,
-            # not a crash.
-            with h5py.File(handle, "w", libver="v110") as file:
-                _write_layout(file, dataset)
-        finally:
-            if handle.error is not None:
-                raise handle.error
+    with created(path) as file:
+        _write_layout(file, dataset)
 
 
 def read(path: Path | str) -> Dataset:
@@ -149,45 +146,17 @@ def read(path: Path | str) -> Dataset:
         PiddmError: If the file is missing, damaged, foreign or of another version, refers to
             other files, or holds other shapes than it announces or values that are not finite.
     """
-    with reading(path, "dataset", *_DAMAGE) as source, h5py.File(source, "r") as file:
+    with reading(path, "dataset", *DAMAGE) as source, h5py.File(source, "r") as file:
         header = _read_header(path, file)
-        _refuse_references(path, file)
+        refuse_references(path, file)
         n = header.n_trajectories
         try:
-            grid = Grid(**{name: Axis(**dict(axis)) for name, axis in header.grid.items()})
+            grid = grid_of(header.grid)
             fields = _read_group(path, file, "t0_fields", (n, *grid.shape))
             fields |= _read_group(path, file, "scalars", (n,))
             return Dataset(header.pde, grid, fields, header.scale, header.floor, header.seed)
         except UsageError as error:  # which does not know the file
             raise PiddmError(f"{path}: {error}; make it again") from error
-
-
-class _DeferringFile(io.FileIO):
-    """A file that keeps its first failure to itself until HDF5 is done with it.
-
-    HDF5 does not recover from a failed write: with its own driver a full disk crashes the process.
-    Here it never hears of one; once a write has failed nothing more is written, and :attr:`error`
-    says why.
-    """
-
-    error: OSError | None = None
-
-    def write(self, data: Any, /) -> int:
-        view = memoryview(data).cast("B")
-        size = len(view)
-        try:
-            while self.error is None and len(view):  # one call may write a part only
-                view = view[super().write(view) :]
-        except OSError as error:
-            self.error = error
-        return size
-
-    def truncate(self, size: int | None = None, /) -> int:
-        try:
-            return super().truncate(size) if self.error is None else 0
-        except OSError as error:
-            self.error = error
-            return 0
 
 
 def _write_layout(file: h5py.File, dataset: Dataset) -> None:
@@ -207,11 +176,12 @@ def _write_layout(file: h5py.File, dataset: Dataset) -> None:
         _put(dimensions, name, axes[name].coordinates().astype(np.float32), **fixed)
 
     conditions = file.create_group("boundary_conditions")
-    for name in (name for name in spatial if axes[name].periodic):
-        condition = conditions.create_group(f"{name}_periodic")
+    for name in (name for name in spatial if not axes[name].bounded):
+        kind = "periodic" if axes[name].periodic else "open"  # beyond a pole a field goes on
+        condition = conditions.create_group(f"{name}_{kind}")
         _set(condition, "associated_dims", [name])
         _set(condition, "associated_fields", [])
-        condition.attrs.update(bc_type="periodic", **fixed)
+        condition.attrs.update(bc_type=kind, **fixed)
         condition["mask"] = np.isin(np.arange(axes[name].size), (0, axes[name].size - 1))
 
     groups: dict[str, list[str]] = {
@@ -236,7 +206,7 @@ def _header(dataset: Dataset, spatial_dims: int) -> dict[str, Any]:
     """Return the root's attributes, validated as a reader will."""
     header = {
         "dataset_name": dataset.pde,
-        "grid_type": "cartesian",
+        "grid_type": "spherical" if dataset.grid.spherical else "cartesian",
         "n_spatial_dims": spatial_dims,
         "n_trajectories": len(dataset),
         "simulation_parameters": [],
@@ -256,7 +226,7 @@ def _header(dataset: Dataset, spatial_dims: int) -> dict[str, Any]:
 
 
 def _read_header(path: Path | str, file: h5py.File) -> _Header:
-    found = {name: _plain(value) for name, value in file.attrs.items()}
+    found = {name: plain(value) for name, value in file.attrs.items()}
     if found.get("schema") != SCHEMA:
         raise PiddmError(f"{path} was not written by piddm; give a dataset of piddm's")
     if found.get("schema_version") != SCHEMA_VERSION:
@@ -270,20 +240,6 @@ def _read_header(path: Path | str, file: h5py.File) -> _Header:
         raise PiddmError(f"{path}: {first_problem(error)}; make it again") from error
 
 
-def _refuse_references(path: Path | str, group: h5py.Group) -> None:
-    """Refuse everything that could make a reader open another file, before it is followed."""
-    for name in group:
-        link = group.get(name, getlink=True)
-        child = group[name] if isinstance(link, h5py.HardLink) else None
-        if isinstance(child, h5py.Group):
-            _refuse_references(path, child)
-        elif not isinstance(child, h5py.Dataset) or child.external or child.is_virtual:
-            raise PiddmError(
-                f"{path}: {name!r} in {group.name} refers to data elsewhere, as no dataset may; "
-                "make it again"
-            )
-
-
 def _read_group(
     path: Path | str, file: h5py.File, group: str, shape: tuple[int, ...]
 ) -> dict[str, Tensor]:
@@ -291,7 +247,7 @@ def _read_group(
     members = file.get(group)
     if not isinstance(members, h5py.Group):
         raise PiddmError(f"{path}: the group {group} is missing; make it again")
-    for name in _plain(members.attrs["field_names"]):
+    for name in plain(members.attrs["field_names"]):
         values = members.get(name)
         if not isinstance(values, h5py.Dataset):
             raise PiddmError(f"{path}: {name} is missing from {group}; make it again")
@@ -317,7 +273,3 @@ def _set(group: h5py.Group, name: str, value: Any) -> None:
         group.attrs.create(name, value, dtype=h5py.string_dtype())
     else:
         group.attrs[name] = value
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value

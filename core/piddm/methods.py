@@ -27,3 +27,14 @@ def piddm_register_students(register):
 def piddm_register_backbones(register):
     """Name the networks."""
     register.lazy("unet", "small U-Net, folded at the entrance", "piddm.networks.unet:UNet")
+
+
+@hookimpl
+def piddm_register_solvers(register):
+    """Name the ways to answer tasks."""
+    room = "piddm.solvers"
+    register.lazy(
+        "latent",
+        "optimise the student's noise against observations and the residual (PIDDM)",
+        f"{room}.latent:LatentSolver",
+    )

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from piddm.errors import PiddmError, UsageError
 from piddm.interfaces import Fields, Members, Solver, Task
+from piddm.physics import mean_squares
 from piddm.plugins import current
 from piddm.randomness import generator
 from piddm.tasks.sensors import Sensors
+from piddm.tasks.settings import checked
 from piddm.tasks.solution import Solution, merged
 from piddm.training import Progress
 
@@ -58,8 +60,9 @@ class Answering:
         if task.observations.grid != run.residual.grid:
             raise UsageError("the observations are made for another grid than the run's")
         self.run, self.task, self.solver, self.members = run, task, solver, members
-        self.seed, self.batch = seed, batch
-        self._solver: Solver = current().build("solver", solver, Solver, run, **(settings or {}))
+        self.seed, self.batch, self._unit = seed, batch, min(batch, members)
+        chosen = checked(solver, current().get("solver", solver), settings or {})
+        self._solver: Solver = current().build("solver", solver, Solver, run, **chosen)
         self.sensors = Sensors(task.observations, run.pde.field_names, task.interpolation)
         self._parts: list[Members] = []
         self.seconds = 0.0
@@ -75,25 +78,27 @@ class Answering:
         while (start := self.found) < self.members:
             count = min(self.batch, self.members - start)
             draw = generator(self.seed, "members", start)
+            steps, total = _Kept(self._solver.solve(self.task, count, draw)), 1
             try:
-                for progress in (steps := _Kept(self._solver.solve(self.task, count, draw))):
-                    self.seconds = time.perf_counter() - began
+                for progress in steps:
+                    self.seconds, total = time.perf_counter() - began, progress.total
                     yield self._within(progress, start, count)
-            except (MemoryError, torch.OutOfMemoryError) as error:
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
                 if count == 1:
                     raise PiddmError("there is not memory enough for one member") from error
                 self.batch = count // 2
                 continue
             self._parts.append(steps.result)
             self.seconds = time.perf_counter() - began
-            yield Progress(self.solver, self.found, self.members, {"batch": float(self.batch)})
+            values = {"members": float(self.found), "batch": float(count)}
+            yield self._within(Progress(self.solver, total, total, values), start, count)
 
     def _within(self, progress: Progress, start: int, count: int) -> Progress:
-        """Say where the whole stands, in steps of all batches."""
-        done = start * progress.total + count * progress.done
-        return Progress(
-            self.solver, done // count, -(-self.members * progress.total // count), progress.values
-        )
+        """Say where the whole stands, in steps of batches of the first one's size."""
+        done, every = start * progress.total + count * progress.done, self.members * progress.total
+        return Progress(self.solver, done // self._unit, every // self._unit, progress.values)
 
     def solution(self) -> Solution:
         """Return what is found so far.
@@ -104,11 +109,12 @@ class Answering:
         if not self._parts:
             raise PiddmError("no member was found yet: let the solver finish a batch at least")
         fields = merged([dict(p.fields) for p in self._parts])
-        exact = {k: v.double().cpu() for k, v in fields.items()}
+        exact = {k: v.detach().double().cpu() for k, v in fields.items()}
         tolerance = self._tolerance()
         seen = self.sensors(exact)
         return Solution(
             task=self.task,
+            pde=self.run.pde.name,
             grid=self.run.residual.grid,
             solver=self.solver,
             fields=exact,
@@ -127,16 +133,24 @@ class Answering:
             self.sensors.sigma > 0, self.sensors.sigma, EXACT * unit[self.sensors.field]
         )
 
+    @torch.no_grad()
     def _residual(self, fields: Fields) -> Tensor:
         """Return each member's normalised residual, summed over equations and conditions."""
         known = self.task.observations.params
-        count = len(next(iter(fields.values())))
-        given = {k: torch.full((count,), v, dtype=torch.float64) for k, v in known.items()}
-        with torch.no_grad():
-            rows = self.run.residual(dict(fields) | given)
-        return torch.stack(
-            [(r / self.run.scale[k]).flatten(1).square().mean(1) for k, r in rows.items()]
-        ).sum(0)
+        given = {k: torch.tensor([v], dtype=torch.float64) for k, v in known.items()}
+        found = []
+        for k in range(self.found):  # one by one: memory is bounded, and members are not mixed
+            member = {name: v[k : k + 1] for name, v in fields.items()}
+            rows = mean_squares(self.run.residual, given | member, self.run.scale)
+            found.append(torch.stack(list(rows.values())).sum())
+        return torch.stack(found)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory did not suffice; torch's own on a CPU is no kind."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        "can't allocate memory" in str(error)
+    )
 
 
 class _Kept:

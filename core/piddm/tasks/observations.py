@@ -20,7 +20,7 @@ class Observations:
     r"""Values :math:`y_i = u(p_i) + \sigma_i e_i` of some fields, with e of unit variance.
 
     Points need not be nodes, nor times those of the grid. Make them with :meth:`at_points` or
-    :meth:`at_nodes`, or read them with :func:`piddm.tasks.read_observations`.
+    :meth:`at_nodes`, or read them with :func:`piddm.tasks.reading.read_observations`.
 
     Args:
         grid: The domain.

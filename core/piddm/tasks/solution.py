@@ -11,7 +11,7 @@ from torch import Tensor
 
 from piddm.grid import Grid
 from piddm.interfaces import Fields, Task
-from piddm.tasks.calibration import coverage, crps
+from piddm.tasks.calibration import coverage, crps, quantile
 
 DOUBT = 1e-6
 """Chance of a misfit as large as the best member's, below which observations are doubted."""
@@ -23,6 +23,7 @@ class Solution:
 
     Args:
         task: The question.
+        pde: Name of the equation.
         grid: The grid of the members.
         solver: Name of the solver.
         fields: Members, field name to ``(members, *axes)``, and free params ``(members,)``.
@@ -37,6 +38,7 @@ class Solution:
     """
 
     task: Task
+    pde: str
     grid: Grid
     solver: str
     fields: Fields
@@ -62,23 +64,30 @@ class Solution:
 
     def quantile(self, share: float) -> dict[str, Tensor]:
         """Return the value below which a share of the members lies, pointwise."""
-        return {k: torch.quantile(v, share, dim=0) for k, v in self.fields.items()}
+        return {k: quantile(v, share) for k, v in self.fields.items()}
 
     def errors(self, truth: Fields) -> dict[str, float]:
         """Return the relative L2 error of the mean, field by field, weighted by area."""
-        weight = torch.from_numpy(self.grid.weights())
+        weight, mean = torch.from_numpy(self.grid.weights()), self.mean
         return {
             k: float(
-                (weight * (self.mean[k].double() - v.double()).square()).sum().sqrt()
+                (weight * (mean[k].double() - v.double()).square()).sum().sqrt()
                 / (weight * v.double().square()).sum().sqrt()
             )
             for k, v in truth.items()
         }
 
     def covered(self, truth: Fields, level: float) -> dict[str, float]:
-        """Return the share of nodes whose true value is in the members' central interval."""
-        return {k: float(coverage(self.fields[k], v, level).double().mean()) for k, v in
-                truth.items()}  # fmt: skip
+        """Return the share of nodes whose true value is in the members' central interval.
+
+        Nodes where all members have the true value, such as those of a wall, are left out.
+        """
+        found = {}
+        for name, true in truth.items():
+            open_ = (self.fields[name] != true).any(0)
+            hits = coverage(self.fields[name], true, level)[open_]
+            found[name] = float(hits.double().mean()) if len(hits) else 1.0
+        return found
 
     def crps(self, truth: Fields) -> dict[str, float]:
         """Return the mean continuous ranked probability score, in the fields' units."""
@@ -102,6 +111,7 @@ class Solution:
     def summary(self, truth: Fields | None = None) -> dict[str, object]:
         """Return what ``solution.json`` says."""
         found: dict[str, object] = {
+            "pde": self.pde,
             "task": self.task.kind,
             "solver": self.solver,
             "members": len(self),

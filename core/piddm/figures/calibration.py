@@ -1,0 +1,68 @@
+"""Whether an ensemble means what it says, in two pictures: coverage, and ranks of the truth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from piddm.figures.style import BLUE, GREEN, GREY, INK, NORMAL, SMALL, VERMILLION, plain
+from piddm.interfaces import Fields
+from piddm.tasks.calibration import ranks
+
+if TYPE_CHECKING:
+    from piddm.tasks.solution import Solution
+
+LEVELS = np.linspace(0.1, 0.9, 9)
+
+BINS = 11
+"""Bars of a rank histogram, at most."""
+
+COLOURS = (BLUE, VERMILLION, GREEN, GREY)
+
+
+def calibration(found: Solution, truth: Fields) -> Figure:
+    """Draw the coverage of intervals of all sizes, and the histogram of the truth's ranks.
+
+    Over many truths a calibrated ensemble is on the diagonal, and its histogram is flat. Of one
+    truth neighbouring nodes are alike, so that either strays. Nodes where all members have the
+    true value are left out.
+
+    Args:
+        found: The answer.
+        truth: Fields ``(*grid.shape)`` and params.
+    """
+    figure = Figure(figsize=(6.2, 2.7), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--")
+    right.axhline(1, color=GREY, linewidth=0.8, linestyle="--")
+    names = [k for k, v in truth.items() if v.ndim and k in found.fields]
+    for k, name in enumerate(names):
+        colour = COLOURS[k % len(COLOURS)]
+        true = {name: truth[name]}
+        shares = [found.covered(true, float(level))[name] for level in LEVELS]
+        left.plot(LEVELS, shares, "o-", color=colour, markersize=3, linewidth=1.2, label=name)
+        _histogram(right, found, name, truth, colour)
+    left.set(xlim=(0, 1), ylim=(0, 1))
+    left.set_xlabel("interval", fontsize=SMALL)
+    left.set_title("share of nodes whose truth is inside", fontsize=NORMAL, color=INK, loc="left")
+    left.legend(fontsize=SMALL, frameon=False, loc="upper left")
+    right.set(xlim=(0, 1), ylim=(0, None))
+    right.set_xlabel("rank of the truth among the members", fontsize=SMALL)
+    right.set_title("density of ranks", fontsize=NORMAL, color=INK, loc="left")
+    for axes in (left, right):
+        plain(axes)
+    return figure
+
+
+def _histogram(axes: Axes, found: Solution, name: str, truth: Fields, colour: str) -> None:
+    members, true = found.fields[name], truth[name]
+    below = ranks(members, true)[(members != true).any(0)].numpy()
+    bins = min(BINS, len(members) + 1)
+    # Ranks 0 ... K are K + 1 cells of equal chance; a bin holds as many of them as of its width.
+    counts, edges = np.histogram((below + 0.5) / (len(members) + 1), bins, (0, 1))
+    cells = np.histogram((np.arange(len(members) + 1) + 0.5) / (len(members) + 1), bins, (0, 1))[0]
+    density = counts / max(counts.sum(), 1) / (cells / cells.sum())
+    axes.stairs(density, edges, color=colour, linewidth=1.2)
