@@ -58,7 +58,7 @@ def test_the_nearest_solution(pde):
         parts = flat[: len(move)].view(len(sizes), 1, *residual.grid.shape)
         fields = {k: p * sizes[k] for k, p in zip(sizes, parts, strict=True)}
         fields |= {k: flat[len(move) + i].view(1) for i, k in enumerate(residual.free_params)}
-        return projection.jacobian.vector(fields, scale)[0]
+        return projection.vector(fields)[0]
 
     at = [(near[k][0] / sizes.get(k, 1.0)).flatten() for k in names]
     matrix = torch.autograd.functional.jacobian(rows, torch.cat(at))

@@ -47,8 +47,10 @@ class Rows:
         boundary: Whether this is a condition rather than an equation.
         integral: Whether a row is an integral over space, which touches every node at its time
             (and at the time before, where ``lag`` says so).
-        lag: See ``integral``.
+        lag: See ``integral`` and ``dense``.
         params: Names of the params that it depends on.
+        dense: Whether a row touches every node at its time (and at the time before, where ``lag``
+            says so) though it is no integral, as on a sphere; offsets name the fields alone.
     """
 
     nodes: np.ndarray
@@ -57,6 +59,7 @@ class Rows:
     integral: bool = False
     lag: bool = False
     params: frozenset[str] = frozenset()
+    dense: bool = False
 
     @property
     def fields(self) -> set[str]:

@@ -164,6 +164,8 @@ def _joined(entries: list[tuple[Any, ...]], width: int) -> tuple[Any, ...]:
 
 def _refuse_dense(residual: Residual) -> None:
     for name, rows in residual.rows.items():
+        if rows.dense:
+            raise UsageError(f"{name}: its rows touch every node, too many for a sparse solve")
         entries = sum(len(r.rows) * sum(map(len, r.offsets.values())) for r in rows.reaches)
         if entries > LARGEST:
             raise UsageError(
