@@ -38,3 +38,18 @@ def piddm_register_solvers(register):
         "optimise the student's noise against observations and the residual (PIDDM)",
         f"{room}.latent:LatentSolver",
     )
+    register.lazy(
+        "data-space",
+        "fields moved until they fit observations and equation; no model",
+        f"{room}.data_space:DataSpaceSolver",
+    )
+    register.lazy(
+        "classical",
+        "the derived solver, its adjoint and the inputs' own law; no network",
+        f"{room}.classical:ClassicalSolver",
+    )
+    register.lazy(
+        "gaussian",
+        "condition the data's Gaussian law on the observations; no network, no equation",
+        f"{room}.gaussian:GaussianSolver",
+    )

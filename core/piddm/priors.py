@@ -5,6 +5,7 @@ Importing this module does not import torch, so that listing equations stays qui
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,6 +31,47 @@ class Prior(ABC):
         """Draw ``count`` values of a param, float64, shape ``(count,)``."""
         raise UsageError(f"{self!r} draws fields; the law of a param is Uniform, for example")
 
+    def white(self, grid: Grid) -> int:
+        """Return how many numbers of white noise :meth:`from_white` takes for a field.
+
+        Raises:
+            UsageError: If the law is no differentiable map of white noise.
+        """
+        raise UsageError(f"the law {self!r} has no derivative by white noise")
+
+    def from_white(self, grid: Grid, noise: Tensor) -> Tensor:
+        """Map white noise ``(count, white)`` to fields of this law, differentiably.
+
+        The result has the law of :meth:`sample`: what solvers that use derivatives optimise.
+        """
+        raise UsageError(f"the law {self!r} has no derivative by white noise")
+
+    def param_from_white(self, noise: Tensor) -> Tensor:
+        """Map white noise ``(count,)`` to values of a param, differentiably."""
+        raise UsageError(f"the law {self!r} has no derivative by white noise")
+
+
+class _Mapped(Prior):
+    """A field of another law, changed."""
+
+    underlying: Prior
+
+    @abstractmethod
+    def changed(self, grid: Grid, field: Tensor) -> Tensor:
+        """Return fields ``(count, *grid.shape)`` of this law from those of the underlying one."""
+
+    def sample(self, grid: Grid, count: int, generator: torch.Generator) -> Tensor:
+        """Draw ``count`` fields, float64, shape ``(count, *grid.shape)``."""
+        return self.changed(grid, self.underlying.sample(grid, count, generator))
+
+    def white(self, grid: Grid) -> int:
+        """Return how many numbers of white noise :meth:`from_white` takes for a field."""
+        return self.underlying.white(grid)
+
+    def from_white(self, grid: Grid, noise: Tensor) -> Tensor:
+        """Map white noise ``(count, white)`` to fields of this law, differentiably."""
+        return self.changed(grid, self.underlying.from_white(grid, noise))
+
 
 @dataclass(frozen=True)
 class Uniform(Prior):
@@ -40,15 +82,34 @@ class Uniform(Prior):
 
     def sample(self, grid: Grid, count: int, generator: torch.Generator) -> Tensor:
         """Draw ``count`` fields, float64, shape ``(count, *grid.shape)``."""
-        values = self.sample_param(count, generator)
-        return values.view(-1, *[1] * len(grid.shape)).repeat(1, *grid.shape)
+        return _constant(self.sample_param(count, generator), grid)
 
     def sample_param(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw ``count`` values of a param, float64, shape ``(count,)``."""
         import torch
 
-        unit = torch.rand(count, generator=generator, dtype=torch.float64)
+        return self._of(torch.rand(count, generator=generator, dtype=torch.float64))
+
+    def white(self, grid: Grid) -> int:
+        """Return how many numbers of white noise :meth:`from_white` takes for a field."""
+        return 1
+
+    def from_white(self, grid: Grid, noise: Tensor) -> Tensor:
+        """Map white noise ``(count, white)`` to fields of this law, differentiably."""
+        return _constant(self.param_from_white(noise[:, 0]), grid)
+
+    def param_from_white(self, noise: Tensor) -> Tensor:
+        """Map white noise to values of a param, of the same shape, differentiably."""
+        import torch
+
+        return self._of(torch.special.ndtr(noise))
+
+    def _of(self, unit: Tensor) -> Tensor:
         return self.low + (self.high - self.low) * unit
+
+
+def _constant(values: Tensor, grid: Grid) -> Tensor:
+    return values.view(-1, *[1] * len(grid.shape)).repeat(1, *grid.shape)
 
 
 @dataclass(frozen=True)
@@ -58,8 +119,9 @@ class GaussianField(Prior):
     .. math:: g = \sum_{k\ne0} \sigma(\lambda_k+\tau^2)^{-\alpha/2}\,\xi_k\,\phi_k,
         \qquad \sigma=\tau^{(2\alpha-d)/2},
 
-    with :math:`(\lambda_k, \phi_k)` the Laplacian's eigenpairs: Fourier modes along periodic axes,
-    cosines (Neumann) along the others. Source: Li et al., Fourier Neural Operator, arXiv
+    with :math:`(\lambda_k, \phi_k)` the Laplacian's eigenpairs, of mean square 1: Fourier modes
+    along periodic axes, cosines (Neumann) along the others; on the unit sphere harmonics, with
+    :math:`\lambda = l(l+1)` and d = 2. Source: Li et al., Fourier Neural Operator, arXiv
     2010.08895, appendix A.3, whose data sets the field still uses.
 
     Args:
@@ -76,91 +138,126 @@ class GaussianField(Prior):
 
     def sample(self, grid: Grid, count: int, generator: torch.Generator) -> Tensor:
         """Draw ``count`` fields, float64, shape ``(count, *grid.shape)``."""
+        import torch
+
+        shape = (count, self.white(grid))
+        noise = torch.randn(shape, generator=generator, dtype=torch.float64)
+        return self.from_white(grid, noise)
+
+    def white(self, grid: Grid) -> int:
+        """Return how many numbers of white noise :meth:`from_white` takes for a field."""
+        if grid.spherical:
+            from piddm.sphere import harmonics_of
+
+            return len(harmonics_of(grid).basis()[1])
+        return math.prod(grid.shape)
+
+    def from_white(self, grid: Grid, noise: Tensor) -> Tensor:
+        """Map white noise ``(count, white)`` to fields of this law, differentiably."""
         import numpy as np
         import torch
 
         from piddm.bases import along, basis
 
+        if grid.spherical:
+            return self._on_sphere(grid, noise)
         pairs = [basis(axis) for axis in grid.axes.values()]
         eigenvalue = sum(np.square(g) for g in np.meshgrid(*(f for _, f in pairs), indexing="ij"))
         sigma = self.scale * self.tau ** ((2 * self.alpha - len(pairs)) / 2)
         amplitude = sigma * (eigenvalue + self.tau**2) ** (-self.alpha / 2)
         amplitude.flat[0] = 0.0
-        shape = (count, *grid.shape)
-        noise = torch.randn(shape, generator=generator, dtype=torch.float64)
-        field = noise * torch.from_numpy(amplitude)
+        field = noise.view(-1, *grid.shape) * torch.from_numpy(amplitude)
         for dim, (functions, _) in enumerate(pairs):
             field = along(torch.from_numpy(functions), field, dim + 1)
         return field
 
+    def _on_sphere(self, grid: Grid, noise: Tensor) -> Tensor:
+        from piddm.sphere import harmonics_of
+
+        if grid.names != ("lat", "lon"):
+            raise UsageError(f"{self!r} draws fields on a sphere alone: give a slice, u.at(t=0)")
+        functions, degree = harmonics_of(grid).basis()
+        sigma = self.scale * self.tau ** (self.alpha - 1)
+        amplitude = sigma * (degree * (degree + 1) + self.tau**2) ** (-self.alpha / 2)
+        amplitude[degree == 0] = 0.0
+        return ((noise * amplitude) @ functions.flatten(1)).view(-1, *grid.shape)
+
 
 @dataclass(frozen=True)
-class TwoPhase(Prior):
+class TwoPhase(_Mapped):
     """Two materials: ``high`` where the underlying field is at least 0, ``low`` elsewhere."""
 
     underlying: Prior
     low: float
     high: float
 
-    def sample(self, grid: Grid, count: int, generator: torch.Generator) -> Tensor:
-        """Draw ``count`` fields, float64, shape ``(count, *grid.shape)``."""
+    def changed(self, grid: Grid, field: Tensor) -> Tensor:
+        """Return fields of this law from those of the underlying one."""
         import torch
 
-        g = self.underlying.sample(grid, count, generator)
-        return torch.where(g >= 0, self.high, self.low).to(g.dtype)
+        return torch.where(field >= 0, self.high, self.low).to(field.dtype)
+
+    def white(self, grid: Grid) -> int:
+        """Refuse: a step between two values has no slope to follow."""
+        return Prior.white(self, grid)
 
 
 @dataclass(frozen=True)
-class LogNormal(Prior):
+class LogNormal(_Mapped):
     """The exponential of the underlying field: a smooth positive medium."""
 
     underlying: Prior
 
-    def sample(self, grid: Grid, count: int, generator: torch.Generator) -> Tensor:
-        """Draw ``count`` fields, float64, shape ``(count, *grid.shape)``."""
-        return self.underlying.sample(grid, count, generator).exp()
+    def changed(self, grid: Grid, field: Tensor) -> Tensor:
+        """Return fields of this law from those of the underlying one."""
+        return field.exp()
 
 
 @dataclass(frozen=True)
-class Inverse(Prior):
+class Inverse(_Mapped):
     """One over a number or field of the underlying law."""
 
     underlying: Prior
 
-    def sample(self, grid: Grid, count: int, generator: torch.Generator) -> Tensor:
-        """Draw ``count`` fields, float64, shape ``(count, *grid.shape)``."""
-        return 1 / self.underlying.sample(grid, count, generator)
+    def changed(self, grid: Grid, field: Tensor) -> Tensor:
+        """Return fields of this law from those of the underlying one."""
+        return 1 / field
 
     def sample_param(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw ``count`` values of a param, float64, shape ``(count,)``."""
         return 1 / self.underlying.sample_param(count, generator)
 
+    def param_from_white(self, noise: Tensor) -> Tensor:
+        """Map white noise ``(count,)`` to values of a param, differentiably."""
+        return 1 / self.underlying.param_from_white(noise)
+
 
 @dataclass(frozen=True)
-class ZeroOnEdge(Prior):
+class ZeroOnEdge(_Mapped):
     """The underlying field with zeros at both ends of every bounded axis."""
 
     underlying: Prior
 
-    def sample(self, grid: Grid, count: int, generator: torch.Generator) -> Tensor:
-        """Draw ``count`` fields, float64, shape ``(count, *grid.shape)``."""
-        field = self.underlying.sample(grid, count, generator)
+    def changed(self, grid: Grid, field: Tensor) -> Tensor:
+        """Return fields of this law from those of the underlying one."""
+        import torch
+
+        inside = torch.ones(grid.shape, dtype=torch.bool)
         for dim, axis in enumerate(grid.axes.values()):
-            if not axis.periodic:
-                field.select(dim + 1, 0).zero_()
-                field.select(dim + 1, -1).zero_()
-        return field
+            if not (axis.periodic or axis.latitude):
+                inside.select(dim, 0).zero_()
+                inside.select(dim, -1).zero_()
+        return torch.where(inside, field, 0.0)
 
 
 @dataclass(frozen=True)
-class UnitRange(Prior):
+class UnitRange(_Mapped):
     """The underlying field, shifted and scaled so that its values go from 0 to 1."""
 
     underlying: Prior
 
-    def sample(self, grid: Grid, count: int, generator: torch.Generator) -> Tensor:
-        """Draw ``count`` fields, float64, shape ``(count, *grid.shape)``."""
-        field = self.underlying.sample(grid, count, generator)
+    def changed(self, grid: Grid, field: Tensor) -> Tensor:
+        """Return fields of this law from those of the underlying one."""
         dims = tuple(range(1, field.ndim))
         low, high = field.amin(dims, keepdim=True), field.amax(dims, keepdim=True)
         return (field - low) / (high - low)
@@ -190,16 +287,38 @@ class Sines(Prior):
         """Draw ``count`` fields, float64, shape ``(count, *grid.shape)``."""
         import torch
 
-        if len(grid.shape) != 1:
-            raise UsageError(f"{self!r} draws fields along one axis, not {len(grid.shape)}")
-        (axis,) = grid.axes.values()
-        unit = torch.from_numpy((axis.coordinates() - axis.lower) / (axis.upper - axis.lower))
         shape = (count, self.count)
         number = torch.randint(self.waves[0], self.waves[1] + 1, shape, generator=generator)
         size, shift = (
             Uniform(*span).sample_param(count * self.count, generator).view(shape)
             for span in (self.amplitude, self.phase)
         )
+        return self._waves(grid, number, size, shift)
+
+    def white(self, grid: Grid) -> int:
+        """Return how many numbers of white noise :meth:`from_white` takes for a field."""
+        if self.waves[0] != self.waves[1]:
+            return super().white(grid)  # whole numbers of waves have no slope
+        return 2 * self.count
+
+    def from_white(self, grid: Grid, noise: Tensor) -> Tensor:
+        """Map white noise ``(count, white)`` to fields of this law, differentiably."""
+        import torch
+
+        number = torch.full((len(noise), self.count), self.waves[0])
+        size, shift = (
+            Uniform(*span).param_from_white(part)
+            for span, part in zip((self.amplitude, self.phase), noise.chunk(2, dim=1), strict=True)
+        )
+        return self._waves(grid, number, size, shift)
+
+    def _waves(self, grid: Grid, number: Tensor, size: Tensor, shift: Tensor) -> Tensor:
+        import torch
+
+        if len(grid.shape) != 1:
+            raise UsageError(f"{self!r} draws fields along one axis, not {len(grid.shape)}")
+        (axis,) = grid.axes.values()
+        unit = torch.from_numpy((axis.coordinates() - axis.lower) / (axis.upper - axis.lower))
         angle = 2 * torch.pi * (number[..., None] * unit + shift[..., None])
         return (size[..., None] * angle.sin()).sum(1)
 
@@ -226,9 +345,18 @@ class KarhunenLoeve(Prior):
         """Draw ``count`` fields, float64, shape ``(count, *grid.shape)``."""
         import torch
 
-        functions = torch.from_numpy(self.functions(grid))
         noise = torch.randn(count, self.modes, generator=generator, dtype=torch.float64)
-        return (noise @ functions).view(count, *grid.shape)
+        return self.from_white(grid, noise)
+
+    def white(self, grid: Grid) -> int:
+        """Return how many numbers of white noise :meth:`from_white` takes for a field."""
+        return self.modes
+
+    def from_white(self, grid: Grid, noise: Tensor) -> Tensor:
+        """Map white noise ``(count, white)`` to fields of this law, differentiably."""
+        import torch
+
+        return (noise @ torch.from_numpy(self.functions(grid))).view(-1, *grid.shape)
 
     def functions(self, grid: Grid) -> np.ndarray:
         r"""Return the modes :math:`\sqrt{\lambda_i}\,\phi_i` on a grid, ``(modes, nodes)``."""
