@@ -49,6 +49,11 @@ class DerivedSolver:
         order: Order | Mapping[str, Order] | None = None,
     ) -> None:
         self.pde, self.grid, self.given = pde, grid, tuple(given)
+        if grid.spherical and pde.residual is None:
+            raise UsageError(
+                "nothing is solved for on a sphere, whose rows touch every node: data come from "
+                "the equation's own simulate, and samples can be projected"
+            )
         for item in self.given:
             if not isinstance(item, (Field, Slice, Param)):
                 raise UsageError(f"give by field, slice or param, such as {{u: ...}}, not {item!r}")

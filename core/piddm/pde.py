@@ -12,7 +12,8 @@ from piddm.conditions import Condition, Integral
 from piddm.errors import PiddmError, UsageError, nearest
 from piddm.grid import Grid
 from piddm.priors import Prior
-from piddm.symbolic.operators import Coordinate, Field, Param, Slice, strict
+from piddm.symbolic.operators import Coordinate, D, Field, Param, Slice, strict
+from piddm.symbolic.spherical import SphereOperator
 
 if TYPE_CHECKING:
     import sympy
@@ -94,6 +95,10 @@ class PDE:
             )
         for label, expression in self.equations.items():
             self._check(label, expression, "the equation")
+        if self.grid.spherical and self.conditions and self.residual is None:
+            raise UsageError(
+                f"{self.name}: a sphere has no edge; an initial state is an input, not a condition"
+            )
         for label, condition in self.conditions.items():
             if condition.field not in self.fields:
                 raise UsageError(f"{self.name}, {label}: {condition.field} is not a declared field")
@@ -162,8 +167,21 @@ class PDE:
                     raise UsageError(f"{self.name}, {label}: the grid has no axis {symbol}")
             elif symbol not in {*self.fields, *self.params}:
                 raise UsageError(f"{self.name}, {label}: {symbol} is neither a field nor a param")
+        with labelled(f"{self.name}, {label}"):
+            self._check_space(expression)
         if must_have_fields and not expression.free_symbols & set(self.fields):
             raise UsageError(f"{self.name}, {label}: {must_have_fields} has no field in it")
+
+    def _check_space(self, expression: sympy.Expr) -> None:
+        """Refuse derivatives of a plane on a sphere, and the other way round."""
+        if not self.grid.spherical and expression.atoms(SphereOperator):
+            raise UsageError("operators along [lat, lon] need a sphere: grid=Grid.sphere(32, ...)")
+        for along in (d.parts[1].name for d in expression.atoms(D)):
+            if self.grid.spherical and along in ("lat", "lon"):
+                raise UsageError(
+                    f"D(..., {along}) is no vector on a sphere: write grad, div, laplace or curl "
+                    "along [lat, lon]"
+                )
 
     def bind(
         self, grid: Grid | None = None, order: Order | Mapping[str, Order] | None = None
@@ -174,17 +192,32 @@ class PDE:
             grid: The grid; the specification's own where none is given.
             order: Accuracy in space, 2, 4 or 6, or ``"spectral"`` on periodic axes; one for all
                 axes, or by name; the specification's own where none is given. Time has the order
-                of ``time_scheme``.
+                of ``time_scheme``. A sphere has harmonics, and no order but ``"spectral"``.
 
         Raises:
             UsageError: If the grid is too small for the stencil, or the order cannot be had.
         """
         if grid is not None and not isinstance(grid, Grid):
             raise UsageError(f"{self.name}: bind takes a grid, such as pde.grid.resized({grid!r})")
-        grid, order = grid or self.grid, self.order if order is None else order
+        grid, asked = grid or self.grid, order
+        order = self.order if order is None else order
+        if grid.spherical != self.grid.spherical:
+            raise UsageError(
+                f"{self.name}: bind takes another size of its own grid, such as "
+                "pde.grid.resized(32)"
+            )
         if self.residual is not None:
             takes_order = len(inspect.signature(self.residual).parameters) > 1
             return self.residual(grid, order) if takes_order else self.residual(grid)
+        if grid.spherical:
+            if asked not in (None, "spectral"):
+                raise UsageError(
+                    f"{self.name}: derivatives on a sphere are spectral: leave order={asked!r} out"
+                )
+            from piddm.sphere import SphereResidual
+
+            with labelled(self.name):
+                return SphereResidual(self, grid)
         from piddm.symbolic.residual import StencilResidual
 
         with labelled(self.name):
@@ -224,6 +257,8 @@ class PDE:
     def slice_index(self, given: Slice, grid: Grid) -> tuple[int, int]:
         """Return ``(dimension, node)`` of a slice on a grid: it must be at an end of its axis."""
         axis, dimension = grid.axes[given.axis], grid.index(given.axis)
+        if axis.latitude:
+            raise UsageError(f"{self.name}: {given} is at a pole, where there is no node")
         if given.value == axis.lower:
             return dimension, 0
         if given.value == axis.upper and not axis.periodic:

@@ -16,6 +16,9 @@ EQUATIONS = {
     "navier-stokes": "2-D Navier-Stokes on a torus, vorticity and stream function",
     "poisson": "2-D Poisson's equation with a random source",
     "reaction-diffusion": "1-D reaction-diffusion with unknown fluxes at both ends",
+    "shallow-water": "Shallow water on the rotating Earth: geopotential, vorticity, divergence",
+    "sphere-allen-cahn": "Allen-Cahn on the sphere",
+    "sphere-poisson": "Poisson's equation on the sphere with a random source",
     "stokes": "1-D Stokes' second problem: a fluid above a swinging wall",
 }
 """Name to summary; darcy-neumann is DARCY_NEUMANN of the file darcy_neumann.py."""

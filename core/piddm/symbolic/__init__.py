@@ -13,7 +13,11 @@ from piddm.symbolic.operators import (
     div,
     dot,
     grad,
+    inverse_laplace,
     laplace,
+    lat,
+    lon,
+    rotated_grad,
     t,
     x,
     y,
@@ -21,6 +25,6 @@ from piddm.symbolic.operators import (
 )
 
 __all__ = [
-    "Coordinate", "D", "Field", "Param", "Slice", "curl", "div", "dot", "grad", "laplace",
-    "t", "x", "y", "z",
+    "Coordinate", "D", "Field", "Param", "Slice", "curl", "div", "dot", "grad", "inverse_laplace",
+    "laplace", "lat", "lon", "rotated_grad", "t", "x", "y", "z",
 ]  # fmt: skip

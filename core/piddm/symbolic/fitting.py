@@ -11,12 +11,12 @@ from torch import Tensor
 
 from piddm.errors import PiddmError
 from piddm.interfaces import Rows
-from piddm.programs.execution import run
-from piddm.programs.program import Program
 from piddm.symbolic.operators import D
 
 if TYPE_CHECKING:
     from piddm.pde import PDE
+
+Compute = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 
 STEPS, HALVINGS = 20, 5
 """Gauss-Newton steps where a param does not enter linearly, and how often each may be halved."""
@@ -41,17 +41,24 @@ class Fit:
         self._linear = max((_degree(e, free) for e in every), default=0) <= 1
 
     def __call__(
-        self, program: Program, fields: dict[str, Tensor], missing: list[str]
+        self, compute: Compute, fields: dict[str, Tensor], missing: list[str]
     ) -> dict[str, Tensor]:
-        """Return the fields with values for what is missing, ``(batch,)`` each."""
+        """Return the fields with values for what is missing, ``(batch,)`` each.
+
+        Args:
+            compute: The rows of a state that lacks nothing, by name; what follows a line break in
+                a name tells parts of one name apart.
+            fields: The state.
+            missing: Names of the params to find.
+        """
         like = next(iter(fields.values()))
         batch = like.shape[0]
-        wanted = {k for k in program.outputs if k.split("\n")[0] in self._labels}
 
         def rows(p: Tensor) -> Tensor:
             named = {name: p[:, k] for k, name in enumerate(missing)}
-            out = run(program, fields | named)
-            return torch.cat([out[k].flatten(1) for k in sorted(wanted)], dim=1)
+            out = compute(fields | named)
+            wanted = sorted(k for k in out if k.split("\n")[0] in self._labels)
+            return torch.cat([out[k].flatten(1) for k in wanted], dim=1)
 
         p = like.new_tensor([self._defaults[name] for name in missing]).repeat(batch, 1)
         if not self._linear:

@@ -271,4 +271,5 @@ class StencilResidual(Residual):
         if not missing:
             return dict(fields)
         given = self._given(fields).union(missing)
-        return self._fit(self._program(given), dict(fields), missing)
+        program = self._program(given)
+        return self._fit(lambda state: run(program, state), dict(fields), missing)

@@ -34,7 +34,7 @@ def order_in_time(pde: PDE) -> Check:
         return Check("order_in_time", True, "there is no axis of time", applies=False)
     made = [manufacture(pde, "smooth", gentle=True, variant=k) for k in range(2)]
     still = manufacture(pde, "linear", gentle=True)
-    n = 32 if len(space_of(pde.grid)) < 3 else 16
+    n = 32 if len(space_of(pde.grid)) < 3 and not pde.grid.spherical else 16
     grid = with_intervals(pde.grid, n)
     order = _finest(pde)
     steps, found = [], []
@@ -64,13 +64,14 @@ def order_in_time(pde: PDE) -> Check:
 def spectral_accuracy(pde: PDE) -> Check:
     """Check that spectral derivatives are exact to 1e-10 of the largest term on smooth fields."""
     space = space_of(pde.grid)
-    if not space or not all(pde.grid.axes[k].periodic for k in space):
+    spherical = pde.grid.spherical
+    if not space or not (spherical or all(pde.grid.axes[k].periodic for k in space)):
         return Check("spectral_accuracy", True, "not all axes of space are periodic", applies=False)
     made = manufacture(pde, "quadratic" if twice_in_time(pde) else "linear")
     times = without_time_errors(made)
     best: dict[str, float] = {}
     curve: dict[str, list[float]] = {}
-    sizes = (8, 12, 16, 24, 32, 48, 64)[: 7 if len(space) < 3 else 5]
+    sizes = (8, 12, 16, 24, 32, 48, 64)[: 7 if len(space) < 3 and not spherical else 5]
     for n in sizes:
         residual = pde.bind(with_intervals(times, n), "spectral")
         scale = term_scale(residual, made.fields(residual.grid))
@@ -88,5 +89,7 @@ def _has(ends: Sequence[tuple[str, int]], axis: str) -> bool:
     return any(name == axis for name, _ in ends)
 
 
-def _finest(pde: PDE) -> dict[str, Order]:
+def _finest(pde: PDE) -> Order | dict[str, Order]:
+    if pde.grid.spherical:
+        return "spectral"
     return {k: "spectral" if pde.grid.axes[k].periodic else 6 for k in space_of(pde.grid)}

@@ -39,6 +39,8 @@ def order_of_solution(pde: PDE) -> Check:
         return Check(
             NAME, True, "the residual is the equation's own and takes no source", applies=False
         )
+    if pde.grid.spherical:
+        return Check(NAME, True, "there is no derived solver on a sphere", applies=False)
     timed = any(a.time for a in pde.grid.axes.values())
     # Rows that already imply a mean imply that of the step, not of the exact fields: the two agree
     # where steps in time are exact.

@@ -32,7 +32,9 @@ class Data:
     Args:
         residual: The residual they solve.
         fields: ``(count, *grid.shape)``, float64.
-        derived: Whether the derived solver made them; else the equation's own ``simulate`` did.
+        derived: Whether the derived solver made them, or must have been matched: on a sphere, which
+            it does not serve, an equation's own ``simulate`` solves the residual itself. Elsewhere
+            ``simulate`` may solve another discretisation.
         scale: Row name to the size of the largest term.
         problem: Why the derived solver did not.
     """
@@ -63,6 +65,9 @@ def data_of(pde: PDE, seed: int = 0, size: int | None = None) -> Data:
         return next(iter(simulate(of, grid, COUNT, generator)))
 
     problem = ""
+    if grid.spherical and pde.simulate is not None:
+        fields = {k: v.double() for k, v in draw(pde).items()}
+        return _data(pde, grid, fields, problem)
     try:
         fields = draw(dataclasses.replace(pde, simulate=None))
     except PiddmError as error:
@@ -70,6 +75,10 @@ def data_of(pde: PDE, seed: int = 0, size: int | None = None) -> Data:
             raise
         problem = str(error)
         fields = {k: v.double() for k, v in draw(pde).items()}
+    return _data(pde, grid, fields, problem)
+
+
+def _data(pde: PDE, grid: Grid, fields: dict[str, Tensor], problem: str) -> Data:
     residual = pde.bind(grid)
     with torch.no_grad():
         scale = {k: v or 1.0 for k, v in term_scale(residual, fields).items()}

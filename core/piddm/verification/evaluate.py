@@ -14,6 +14,7 @@ from torch import Tensor
 from piddm.errors import UsageError
 from piddm.grid import Grid
 from piddm.symbolic.operators import Coordinate
+from piddm.verification.calculus import cartesian
 
 
 def numbers(expression: Any, where: Mapping[str, Tensor]) -> Tensor:
@@ -51,7 +52,7 @@ def on_grid(expression: Any, grid: Grid) -> Tensor:
     for d, (name, axis) in enumerate(grid.axes.items()):
         shape = [-1 if k == d else 1 for k in range(len(grid.axes))]
         where[name] = torch.from_numpy(axis.coordinates()).reshape(shape)
-    return numbers(expression, where).expand(grid.shape).clone()
+    return numbers(expression, _points(grid, where)).expand(grid.shape).clone()
 
 
 def at_nodes(expression: Any, grid: Grid, nodes: np.ndarray) -> Tensor:
@@ -60,7 +61,7 @@ def at_nodes(expression: Any, grid: Grid, nodes: np.ndarray) -> Tensor:
         name: torch.from_numpy(axis.coordinates()[nodes[:, d]])
         for d, (name, axis) in enumerate(grid.axes.items())
     }
-    return numbers(expression, where).expand(len(nodes))
+    return numbers(expression, _points(grid, where)).expand(len(nodes))
 
 
 def over_space(expression: Any, grid: Grid, times: np.ndarray | None) -> Tensor:
@@ -71,13 +72,20 @@ def over_space(expression: Any, grid: Grid, times: np.ndarray | None) -> Tensor:
     for d, (name, axis) in enumerate(space):
         shape = [-1 if k == d + 1 else 1 for k in range(len(space) + 1)]
         half = (axis.upper - axis.lower) / 2
-        where[name] = torch.from_numpy(axis.lower + half * (points + 1)).reshape(shape)
-        weight = weight * torch.from_numpy(weights * half).reshape(shape)
+        along = axis.lower + half * (points + 1)
+        area = weights * half * (np.cos(along) if axis.latitude else 1.0)
+        where[name] = torch.from_numpy(along).reshape(shape)
+        weight = weight * torch.from_numpy(area).reshape(shape)
     for name, axis in grid.axes.items():
         if axis.time and times is not None:
             where[name] = torch.from_numpy(times).reshape(-1, *[1] * len(space))
-    total = (numbers(expression, where) * weight).flatten(1).sum(1)
+    total = (numbers(expression, _points(grid, where)) * weight).flatten(1).sum(1)
     return total.expand(1 if times is None else len(times))
+
+
+def _points(grid: Grid, where: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return coordinates, on a sphere with those of its points in space."""
+    return where | cartesian(where["lat"], where["lon"]) if grid.spherical else where
 
 
 def _function(e: Any) -> Callable[..., Tensor]:

@@ -26,6 +26,8 @@ from piddm.conditions import Condition, Integral
 from piddm.grid import Axis, Grid
 from piddm.pde import PDE
 from piddm.symbolic.operators import Coordinate, D, Field, Param, Slice, strict
+from piddm.symbolic.spherical import SphereOperator
+from piddm.verification.calculus import PLACES, carried_out, polynomial
 from piddm.verification.evaluate import on_grid, over_space
 
 InTime = Literal["linear", "quadratic", "smooth"]
@@ -79,7 +81,8 @@ class Manufactured:
 
     def value(self, expression: Any) -> sympy.Expr:
         """Return what an expression is for the chosen fields, derivatives carried out."""
-        return substituted(expression, self.exact)
+        places = PLACES if self.original.grid.spherical else {}
+        return substituted(expression, {**self.exact, **places})
 
 
 def manufacture(
@@ -99,13 +102,15 @@ def manufacture(
     return Manufactured(pde, {f: _chosen(k, pde.grid, in_time, gentle, variant) for k, f in fields})
 
 
-def substituted(expression: Any, exact: Mapping[Field, sympy.Expr]) -> sympy.Expr:
+def substituted(expression: Any, exact: Mapping[Any, sympy.Expr]) -> sympy.Expr:
     """Return an expression with fields and params replaced and derivatives carried out."""
     expression = strict(expression)
     if isinstance(expression, D):
         argument, axis, order = expression.parts
         return substituted(argument, exact).diff(axis, order)
-    if isinstance(expression, Field):
+    if isinstance(expression, SphereOperator):
+        return carried_out(type(expression), *(substituted(a, exact) for a in expression.args))
+    if expression in exact:
         return exact[expression]
     if isinstance(expression, Param):
         return sympy.Float(expression.value, 17)
@@ -115,9 +120,13 @@ def substituted(expression: Any, exact: Mapping[Field, sympy.Expr]) -> sympy.Exp
 
 
 def _chosen(k: int, grid: Grid, in_time: InTime, gentle: bool, variant: int) -> sympy.Expr:
-    """Return the k-th field: a product over the axes, no two factors alike."""
+    """Return the k-th field: a product over the axes, or with a sphere; no two factors alike."""
     product: Any = sympy.Rational(10 + k % 3, 10)
+    if grid.spherical:
+        product *= 1 + AMPLITUDE * polynomial(k, 2 * np.pi * variant / VARIANTS)
     for j, (name, axis) in enumerate(grid.axes.items()):
+        if grid.spherical and name in ("lat", "lon"):
+            continue
         xi = (Coordinate(name) - number(axis.lower)) / number(axis.upper - axis.lower)
         turn = sympy.Rational(variant * (1 + (2 * k + j) % (VARIANTS - 1)), VARIANTS)
         phase = sympy.Rational(4 + 9 * k + 17 * j, 10) + 2 * sympy.pi * turn
@@ -173,6 +182,8 @@ def _integral(integral: Integral, grid: Grid, exact: Mapping[Field, sympy.Expr])
         return dataclasses.replace(integral, value=total)
     # What the integral gains in time is taken from the integrand, evenly over the domain.
     volume = np.prod([a.upper - a.lower for a in grid.axes.values() if not a.time])
+    if grid.spherical:
+        volume = 4 * np.pi
     gained = total - total.subs(Coordinate(time[0]), number(time[1].lower))
     return dataclasses.replace(integral, integrand=integral.integrand - gained / float(volume))
 

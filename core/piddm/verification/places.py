@@ -102,7 +102,7 @@ def _declared(rows: Rows, residual: Residual, count: int) -> np.ndarray:
             if name not in reach.offsets:
                 continue
             for row in (r for r in reach.rows if r < min(count, len(rows.nodes))):
-                if rows.integral:
+                if rows.integral or rows.dense:
                     found[row, k] |= _at_time(rows, row, residual.grid)
                     continue
                 for offset in reach.offsets[name]:

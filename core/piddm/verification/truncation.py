@@ -118,8 +118,10 @@ def with_times(grid: Grid, count: int, fraction: float) -> Grid:
 
 
 def with_intervals(grid: Grid, n: int) -> Grid:
-    """Return the grid with n intervals along each axis of space, periodic or not."""
+    """Return the grid with n intervals along each axis of space, or n latitudes of a sphere."""
     sizes = {k: n + (not a.periodic) for k, a in grid.axes.items() if not a.time}
+    if grid.spherical:
+        sizes |= {"lat": n, "lon": 2 * n}
     return grid.resized(sizes)
 
 
