@@ -31,13 +31,18 @@ class BandedNormal(NormalEquations):
         residual: The residual.
         weights: W, see :func:`~piddm.normal.move_weights`.
         row_scale: Row scale by name.
+        slack: Sigma's diagonal, see :func:`~piddm.normal.slack_vector`; none of an integral's.
 
     Raises:
         UsageError: If nothing is left to move.
     """
 
     def __init__(
-        self, residual: Residual, weights: np.ndarray, row_scale: Mapping[str, float]
+        self,
+        residual: Residual,
+        weights: np.ndarray,
+        row_scale: Mapping[str, float],
+        slack: np.ndarray,
     ) -> None:
         self.row_scale = row_scale
         self.jacobian = jacobian = Jacobian(residual, params=residual.free_params)
@@ -60,12 +65,16 @@ class BandedNormal(NormalEquations):
         row, at = number[jacobian.row[inner]], jacobian.row_nodes[local]
         grid = residual.grid
         lines = line_order(at, grid.shape, grid.periodic)
-        self._band = BandedPositive(row[left], row[right], len(local), lines)
-        # A Cholesky factorisation reads the lower triangle only.
-        left, right = left[self._band.lower], right[self._band.lower]
-        self._left, self._right = torch.from_numpy(left), torch.from_numpy(right)
+        soft = np.flatnonzero(slack[local])
+        self._slack = torch.from_numpy(slack[local][soft])
+        self._pairs = np.append(row[left], soft), np.append(row[right], soft)
+        self._band = BandedPositive(*self._pairs, len(local), lines)
+        # A Cholesky factorisation reads the lower triangle only; slack is on the diagonal.
+        lower = self._band.lower
+        self._left, self._right = (torch.from_numpy(v[lower[: len(v)]]) for v in (left, right))
+        self._pairs = self._pairs[0][lower], self._pairs[1][lower]
         self._blocks: BlockLayout | None = None
-        self._block_lines = (row, at[:, 0])
+        self._line = at[:, 0]
 
     def at(self, fields: Fields) -> Linearised:
         """Linearise, in the precision of the fields."""
@@ -86,17 +95,19 @@ class BandedNormal(NormalEquations):
             exact, sides = inner.double().mT.contiguous(), rhs.double().numpy()
             with one_thread():
                 solved = [
-                    self._band.solve((sample[left] * sample[right]).numpy(), b)
+                    self._band.solve(
+                        torch.cat([sample[left] * sample[right], self._slack]).numpy(), b
+                    )
                     for sample, b in zip(exact, sides, strict=True)
                 ]
             return torch.from_numpy(np.stack(solved)).to(rhs)
         if self._blocks is None:
-            row, line = self._block_lines
-            one, two = row[self._left.numpy()], row[self._right.numpy()]
+            (one, two), line = self._pairs, self._line
             slot = BlockLayout(one, two, line, line).row_slot
             one, two = np.where(slot[one] >= slot[two], (one, two), (two, one))
             self._blocks = BlockLayout(one, two, line, line)
-        return self._blocks.solve_positive(inner[left] * inner[right], rhs)
+        slack = self._slack.to(inner)[:, None].expand(-1, inner.shape[1])
+        return self._blocks.solve_positive(torch.cat([inner[left] * inner[right], slack]), rhs)
 
 
 class _Linearised(Linearised):

@@ -20,7 +20,7 @@ from torch import Tensor
 from piddm.errors import UsageError
 from piddm.interfaces import Fields, Residual
 from piddm.modes import preconditioner
-from piddm.normal import Linearised, NormalEquations, Solved
+from piddm.normal import Linearised, NormalEquations, Part, Solved
 
 LIMIT = 300
 """Iterations at most. What is reached by then is taken: where rows contradict one another the best
@@ -40,6 +40,7 @@ class GradientNormal(NormalEquations):
         residual: The residual.
         weights: W, see :func:`~piddm.normal.move_weights`.
         row_scale: Row scale by name.
+        slack: Sigma's diagonal, see :func:`~piddm.normal.slack_vector`.
 
     Attributes:
         iterations: Those of the last solution.
@@ -49,12 +50,16 @@ class GradientNormal(NormalEquations):
     """
 
     def __init__(
-        self, residual: Residual, weights: np.ndarray, row_scale: Mapping[str, float]
+        self,
+        residual: Residual,
+        weights: np.ndarray,
+        row_scale: Mapping[str, float],
+        slack: np.ndarray,
     ) -> None:
         if not (weights > 0).any():
             raise UsageError("nothing is left to project: every value that a row touches is held")
         self.residual, self.row_scale = residual, row_scale
-        self.weights = torch.from_numpy(weights)
+        self.weights, self.slack = torch.from_numpy(weights), torch.from_numpy(slack)
         self.iterations = 0
         self._precondition: Callable[[Tensor], Tensor] | None = None
 
@@ -62,8 +67,29 @@ class GradientNormal(NormalEquations):
         """Linearise; the first states of all, averaged, give the preconditioner."""
         if self._precondition is None:
             exact = {k: v.detach().double() for k, v in fields.items()}
-            self._precondition = preconditioner(self.residual, exact, self.weights, self.row_scale)
+            self._precondition = self._preconditioner(exact)
         return _Linearised(self, fields, self._precondition)
+
+    def _preconditioner(self, fields: Fields) -> Callable[[Tensor], Tensor]:
+        """Return that of the hard rows; soft ones, at single places, have a diagonal."""
+        soft = self.slack > 0
+        if not bool(soft.any()):
+            return preconditioner(self.residual, fields, self.weights, self.row_scale)
+        count, hard = 0, []
+        for name, rows in self.residual.rows.items():
+            if not bool(soft[count : (count := count + len(rows.nodes))].any()):
+                hard.append(name)
+        part = Part(self.residual, hard)
+        inner = preconditioner(part, fields, self.weights, self.row_scale)
+        beside = 1 / (1 + self.slack[soft])
+
+        def apply(rows: Tensor) -> Tensor:
+            found = torch.empty_like(rows)
+            found[:, ~soft] = inner(rows[:, ~soft])
+            found[:, soft] = rows[:, soft] * beside.to(rows)
+            return found
+
+        return apply
 
     def flat(self, rows: Mapping[str, Tensor], lead: int = 1) -> Tensor:
         """Return rows ``(..., all rows)``, scaled, after so many leading dimensions."""
@@ -83,6 +109,7 @@ class _Linearised(Linearised):
         self._precondition = precondition
         self._names = normal.residual.field_names
         self._weights = normal.weights.to(fields[self._names[0]])
+        self._slack = normal.slack.to(self._weights)
         with torch.inference_mode(False), torch.enable_grad():
             self._leaves = {k: fields[k].clone().requires_grad_() for k in self._names}
             others = {k: v.clone() for k, v in fields.items() if k not in self._leaves}
@@ -151,7 +178,7 @@ class _Linearised(Linearised):
             moved = rest.new_zeros(len(rest), len(self._weights))
         else:
             multipliers, moved = start.clone(), self._pull(start)
-            rest = rest - self._moving(self.push(moved))
+            rest = rest - self._moving(self.push(moved)) - self._slack * start
             better = self._precondition(rest)
         direction, size = better.clone(), (rest * better).sum(1, keepdim=True)
         self._normal.iterations = 0
@@ -159,8 +186,8 @@ class _Linearised(Linearised):
             if bool(((size[:, 0] <= enough) | (rest.square().mean(1) <= nothing)).all()):
                 break
             move = self._pull(direction)
-            change = self._moving(self.push(move))
-            length = size / move.square().sum(1, keepdim=True).clamp_min(1e-30)
+            change = self._moving(self.push(move)) + self._slack * direction
+            length = size / (direction * change).sum(1, keepdim=True).clamp_min(1e-30)
             multipliers.addcmul_(length, direction)
             moved.addcmul_(length, move)
             rest.addcmul_(length, change, value=-1.0)

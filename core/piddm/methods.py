@@ -39,6 +39,21 @@ def piddm_register_solvers(register):
         f"{room}.latent:LatentSolver",
     )
     register.lazy(
+        "hamiltonian",
+        "sample the posterior of the student's noise by Hamiltonian Monte Carlo",
+        f"{room}.hamiltonian:HamiltonianSolver",
+    )
+    register.lazy(
+        "guided",
+        "sample the teacher's flow, guided by observations and the residual (DiffusionPDE)",
+        f"{room}.guided:GuidedSolver",
+    )
+    register.lazy(
+        "hybrid",
+        "latent, then the nearest fields that satisfy equation and observations",
+        f"{room}.hybrid:HybridSolver",
+    )
+    register.lazy(
         "data-space",
         "fields moved until they fit observations and equation; no model",
         f"{room}.data_space:DataSpaceSolver",

@@ -5,12 +5,15 @@ move that takes r away is :math:`W J^T m`. Free params move at no cost: with the
 multipliers must not feel them,
 
 .. math:: J W^2 J^T m + B\,p = r, \qquad B^T m = 0.
+
+Rows may be **soft**: something of them may stay, at a price. With its variance in units of moves,
+their **slack**, on the diagonal of :math:`\Sigma`, the matrix is :math:`J W^2 J^T + \Sigma`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -82,3 +85,45 @@ def move_weights(
             part[held[name]] = 0.0
         parts.append(part.ravel())
     return np.concatenate(parts)
+
+
+def slack_vector(residual: Residual, slack: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the diagonal of Sigma, all rows one after another: zero where a row is hard."""
+    parts = [np.broadcast_to(slack.get(k, 0.0), len(r.nodes)) for k, r in residual.rows.items()]
+    return np.concatenate(parts).astype(float)
+
+
+class Part(Residual):
+    """Some rows of a residual.
+
+    Args:
+        whole: The residual.
+        names: Which rows.
+    """
+
+    def __init__(self, whole: Residual, names: Iterable[str]) -> None:
+        self._whole = whole
+        self.grid, self.field_names = whole.grid, whole.field_names
+        self.free_params = whole.free_params
+        self.rows = {k: whole.rows[k] for k in names}
+
+    def __call__(self, fields: Fields) -> dict[str, Tensor]:
+        """Return these rows."""
+        found = self._whole(fields)
+        return {k: found[k] for k in self.rows}
+
+    def terms(self, fields: Fields) -> dict[str, dict[str, Tensor]]:
+        """Return the terms of these rows."""
+        found = self._whole.terms(fields)
+        return {k: found[k] for k in self.rows}
+
+    def tangent(
+        self, fields: Fields, directions: Fields
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return these rows, and their derivatives along several directions."""
+        rows, change = self._whole.tangent(fields, directions)
+        return {k: rows[k] for k in self.rows}, {k: change[k] for k in self.rows}
+
+    def fit(self, fields: Fields) -> dict[str, Tensor]:
+        """Return the fields with the free params that they lack."""
+        return self._whole.fit(fields)

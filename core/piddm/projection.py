@@ -29,14 +29,14 @@ from piddm.banded_normal import BandedNormal
 from piddm.errors import PiddmError, UsageError, nearest
 from piddm.gradient_normal import GradientNormal
 from piddm.interfaces import Fields, Residual
-from piddm.normal import FieldScale, Linearised, Solved, move_weights
+from piddm.normal import FieldScale, Linearised, Solved, move_weights, slack_vector
 
 SETTLED = 1e-5
 """Relative move of the nearest point from step to step at which it counts as found."""
 
-TIGHT, MEASURED, LOOSE = 1e-5, 1e-3, 0.2
+TIGHT, MEASURED, LOOSE = 1e-5, 1e-2, 0.2
 """Relative error of an iterative solver's moves: of a projection's, whose steps correct the
-last; of a distance; and of a loss, whose gradient they are.
+last; of a distance, whose square is then right to 1e-4; and of a loss, whose gradient they are.
 
 Measured on samples of a Kolmogorov flow: the cosine of the last with the exact move is 0.98, for a
 seventh of the iterations that 1e-3 takes."""
@@ -56,6 +56,8 @@ class Projection:
         field_scale: The norm in which "nearest" is meant: what a field's move is divided by.
         row_scale: Row scale by name: what makes rows of different units comparable.
         held: Field name to boolean ``(*grid.shape)``: values that must not move.
+        slack: Row name to the variance of what may stay of its rows, ``(rows,)``, in the units of
+            scaled moves: those are not constraints but measurements, see :mod:`piddm.normal`.
         algebra: How its equations are solved; what suits the grid and the rows where left out.
 
     Raises:
@@ -68,6 +70,7 @@ class Projection:
         field_scale: FieldScale,
         row_scale: Mapping[str, float],
         held: Mapping[str, np.ndarray] | None = None,
+        slack: Mapping[str, np.ndarray] | None = None,
         algebra: Algebra | None = None,
     ) -> None:
         self.residual, self.row_scale = residual, dict(row_scale)
@@ -79,7 +82,9 @@ class Projection:
         weights = move_weights(residual, field_scale, held or {})
         self._nodes, self._weights = math.prod(residual.grid.shape), torch.from_numpy(weights)
         kind = {"banded": BandedNormal, "gradients": GradientNormal}
-        self.normal = kind[algebra or _algebra(residual)](residual, weights, self.row_scale)
+        soft = slack_vector(residual, slack or {})
+        self._hard = torch.from_numpy(soft == 0)
+        self.normal = kind[algebra or _algebra(residual)](residual, weights, self.row_scale, soft)
 
     @torch.no_grad()
     def __call__(
@@ -97,7 +102,7 @@ class Projection:
         Args:
             fields: ``(batch, *grid.shape)`` each, and params ``(batch,)``.
             steps: Gauss-Newton steps at the most.
-            tolerance: Mean-square normalised residual at which to stop.
+            tolerance: Mean-square normalised residual of hard rows at which to stop.
             nearest: Steps in search of the nearest point at the most; what is left of the residual
                 is then taken away by the shortest steps from there. Measured on a Darcy student, 4
                 move a sample by 0.01 % more than the nearest point.
@@ -112,12 +117,14 @@ class Projection:
         for k in range(steps):
             here = self.normal.at(x)
             rows = here.rows
-            if settled and float(rows.square().mean(1).max()) <= tolerance:
+            hard = self._hard.to(rows)
+            if settled and float((rows * hard).square().mean(1).max()) <= tolerance:
                 break
             # While the foot still moves, step to it from the start; this gains a digit or so a
-            # time. Once it has settled, only the rest is left, and each step squares that.
+            # time. Once it has settled, only the rest is left, and each step squares that; soft
+            # rows are then as they should be.
             from_start = k > 0 and not settled
-            target = rows + here.push(moved) if from_start else rows
+            target = rows + here.push(moved) if from_start else rows * hard if settled else rows
             step, change, guess = self._solve(here, target, TIGHT, None if settled else guess)
             last, moved = moved, step + moved if settled else step
             x = self._moved(start, moved) | {
@@ -133,7 +140,7 @@ class Projection:
     def _check(self, x: Fields) -> None:
         """Refuse what is not on the set, by the rounding of the fields' precision."""
         rows = self.vector(x)
-        error = rows.square().mean(1).nan_to_num(torch.inf)
+        error = (rows * self._hard.to(rows)).square().mean(1).nan_to_num(torch.inf)
         precise = rows.dtype == torch.float64
         if bool((error > (1e-12 if precise else 1e-4)).any()):
             raise PiddmError(
@@ -150,25 +157,38 @@ class Projection:
     def distance(self, fields: Fields) -> Tensor:
         """Return the mean squared distance per value of the scaled fields, ``(batch,)``.
 
-        To first order, which is one Gauss-Newton step, and in float64.
+        To first order, see :meth:`correction`, and in float64.
         """
-        with torch.no_grad():
-            here = self.normal.at(self.residual.fit({k: v.double() for k, v in fields.items()}))
-            moved = self._solve(here, here.rows, MEASURED).move
+        moved = self._first({k: v.double() for k, v in fields.items()}, MEASURED)
         return moved.square().mean(1)
 
     def correction(self, fields: Fields, tolerance: float = LOOSE) -> dict[str, Tensor]:
-        """Return x - P(x) after one step, scaled, without gradient, in the given precision.
+        """Return x - P(x) to first order, scaled, without gradient, in the given precision.
+
+        That is one Gauss-Newton step, or two where there are free params to find: what least
+        squares make of them on a rough field is not what the nearest solution has (differences of
+        noise tell them that every term with a derivative is large).
 
         Args:
             fields: ``(batch, *grid.shape)`` each.
             tolerance: Relative error that will do where the solver is an iterative one.
         """
-        with torch.no_grad():
-            here = self.normal.at(self.residual.fit(fields))
-            moved = self._solve(here, here.rows, tolerance).move
+        moved = self._first(fields, tolerance)
         names, parts = self.residual.field_names, moved.split(self._nodes, dim=1)
         return {k: p.view_as(fields[k]) for k, p in zip(names, parts, strict=True)}
+
+    @torch.no_grad()
+    def _first(self, fields: Fields, tolerance: float) -> Tensor:
+        """Return the scaled move to the nearest solution to first order, ``(batch, columns)``."""
+        start = self.residual.fit(fields)
+        here = self.normal.at(start)
+        found = self._solve(here, here.rows, tolerance)
+        if names := self.residual.free_params:
+            params = {k: start[k] - found.params[:, i] for i, k in enumerate(names)}
+            here = self.normal.at(self._moved(start, found.move) | params)
+            target = here.rows + here.push(found.move)
+            found = self._solve(here, target, tolerance, found.multipliers)
+        return found.move
 
     def _solve(
         self, here: Linearised, target: Tensor, tolerance: float, start: Tensor | None = None

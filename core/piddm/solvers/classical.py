@@ -27,7 +27,7 @@ from piddm.jacobian import Jacobian
 from piddm.pde import labelled
 from piddm.solvers.sensitivity import Inputs, Sensitivity
 from piddm.symbolic.operators import Param, Slice
-from piddm.tasks.answering import EXACT
+from piddm.tasks.finishing import EXACT
 from piddm.tasks.sensors import Sensors
 from piddm.training import Progress
 

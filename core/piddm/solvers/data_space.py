@@ -23,7 +23,7 @@ from torch import Generator, Tensor
 from piddm.errors import UsageError
 from piddm.interfaces import Members, Solver, Task
 from piddm.solvers.lbfgs import minimise
-from piddm.tasks.answering import EXACT
+from piddm.tasks.finishing import EXACT
 from piddm.tasks.sensors import Sensors
 from piddm.training import Progress
 

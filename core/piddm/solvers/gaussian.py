@@ -17,7 +17,7 @@ from torch import Generator
 
 from piddm.errors import UsageError
 from piddm.interfaces import Members, Solver, Task
-from piddm.tasks.answering import EXACT
+from piddm.tasks.finishing import EXACT
 from piddm.tasks.sensors import Sensors
 from piddm.training import Progress
 

@@ -46,10 +46,11 @@ def smooth(
         ridge = alpha * (count - 1)
         if observed <= count:
             inner = spread.mT @ spread + ridge * torch.eye(observed, dtype=y.dtype)
-            weight = torch.linalg.solve(inner, wanted.mT).mT @ spread.mT
+            weight = torch.linalg.solve(inner, wanted.mT).mT
+            noise = noise + weight.to(noise) @ (spread.mT.to(noise) @ away)
         else:
             inner = spread @ spread.mT + ridge * torch.eye(count, dtype=y.dtype)
             weight = torch.linalg.solve(inner, spread @ wanted.mT).mT
-        noise = noise + weight.to(noise) @ away
+            noise = noise + weight.to(noise) @ away
         y = seen(noise)
         yield noise, y

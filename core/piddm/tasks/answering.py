@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +15,7 @@ from piddm.interfaces import Fields, Members, Solver, Task
 from piddm.physics import mean_squares
 from piddm.plugins import current
 from piddm.randomness import generator
+from piddm.tasks.finishing import EXACT, finisher
 from piddm.tasks.sensors import Sensors
 from piddm.tasks.settings import checked
 from piddm.tasks.solution import Solution, merged
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
 
 BATCH = 32
 """Members that are looked for together."""
-
-EXACT = 1e-3
-"""What stands for the sigma of an exact observation in misfits, over the field's deviation."""
 
 
 class Answering:
@@ -40,6 +39,8 @@ class Answering:
         seed: Seed of the members: the first ones do not depend on how many there are.
         batch: Members that are looked for together; halved where memory does not suffice.
         settings: The solver's own.
+        project: End at the nearest fields that satisfy equation and observations
+            (:mod:`piddm.tasks.finishing`).
 
     Raises:
         UsageError: If a name or a setting is not known, or the task is for another grid.
@@ -54,6 +55,7 @@ class Answering:
         seed: int = 0,
         batch: int = BATCH,
         settings: Mapping[str, Any] | None = None,
+        project: bool = False,
     ) -> None:
         if members < 1 or batch < 1:
             raise UsageError("ask for at least 1 member, in batches of at least 1")
@@ -64,6 +66,7 @@ class Answering:
         chosen = checked(solver, current().get("solver", solver), settings or {})
         self._solver: Solver = current().build("solver", solver, Solver, run, **chosen)
         self.sensors = Sensors(task.observations, run.pde.field_names, task.interpolation)
+        self._finish = finisher(run, task) if project else None
         self._parts: list[Members] = []
         self.seconds = 0.0
 
@@ -90,7 +93,10 @@ class Answering:
                     raise PiddmError("there is not memory enough for one member") from error
                 self.batch = count // 2
                 continue
-            self._parts.append(steps.result)
+            found = steps.result
+            if self._finish is not None:
+                found = replace(found, fields=self._finish(found.fields, draw))
+            self._parts.append(found)
             self.seconds = time.perf_counter() - began
             values = {"members": float(self.found), "batch": float(count)}
             yield self._within(Progress(self.solver, total, total, values), start, count)

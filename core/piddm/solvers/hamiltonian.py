@@ -1,0 +1,189 @@
+r"""The posterior of the student's noise, sampled: Hamiltonian Monte Carlo for a Gaussian prior.
+
+The energy U of the noise (:mod:`piddm.solvers.posterior`) is split into a Gaussian's,
+:math:`N(\mu, C)`, and a rest. Under the first, positions :math:`q = \epsilon - \mu` and velocities
+:math:`v \sim N(0, C)` turn exactly, in any dimension; the rest kicks:
+
+.. math:: v \leftarrow v - \tfrac h2\,(C\,\nabla U - q), \qquad
+    (q, v) \leftarrow (q \cos h + v \sin h,\; v \cos h - q \sin h), \qquad
+    v \leftarrow v - \tfrac h2\,(C\,\nabla U - q),
+
+and a trajectory is accepted by the change of :math:`U + \tfrac12 v^T C^{-1} v`. With the prior for
+the Gaussian (C = I) that is Beskos et al., Hybrid Monte Carlo on Hilbert spaces, Stochastic
+Processes and their Applications 121, 2011. The likelihood is stiff, so that steps would be tiny:
+here :math:`C = (I + J^TJ)^{-1}`, what the posterior of a linear student would have, with J the
+derivative of what is seen, in the mean over a few members. For a linear student each trajectory is
+an independent sample.
+
+Every member is the end of a chain of its own, from a member of the ensemble smoother
+(:mod:`piddm.solvers.smoother`). One step h serves them all; it is tuned in the first half of the
+chain, and then kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from collections.abc import Generator as Steps
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from piddm.errors import UsageError
+from piddm.interfaces import Members, Solver, Task
+from piddm.solvers.latent import DENSE, precondition
+from piddm.solvers.posterior import Posterior
+from piddm.solvers.smoother import smooth
+from piddm.training import Progress
+
+if TYPE_CHECKING:
+    from piddm.api import Run
+
+ACCEPTED = 0.75
+"""Share of trajectories that tuning wants accepted."""
+
+FIRST = 0.1
+"""Step that tuning starts at."""
+
+POINTS = 4
+"""Members over which J^T J is averaged."""
+
+
+class HamiltonianSolver(Solver):
+    """Samples the student's noise, many chains in one batch.
+
+    Args:
+        run: A run with a student.
+        candidates: Members of the smoother's ensemble, from which the chains' starts are taken.
+        rounds: The smoother's rounds.
+        steps: Trajectories of each chain; the first half tunes the step.
+        leapfrog: Kicks of a trajectory, two network calls each.
+        weight: lambda, the weight of physics.
+        tolerance: The model's own error, over the fields' deviation; the student's measured one
+            where None is given.
+    """
+
+    def __init__(
+        self, run: Run, *, candidates: int = 512, rounds: int = 6, steps: int = 40,
+        leapfrog: int = 8, weight: float = 0.1, tolerance: float | None = None,
+    ) -> None:  # fmt: skip
+        if min(candidates, rounds, steps, leapfrog) < 1 or weight < 0 or (tolerance or 1) <= 0:
+            raise UsageError(
+                "hamiltonian: candidates, rounds, steps and leapfrog are at least 1, the weight at "
+                "least 0, the tolerance positive"
+            )
+        self.run, self.candidates, self.rounds, self.steps = run, candidates, rounds, steps
+        self.leapfrog, self.weight, self.tolerance = leapfrog, weight, tolerance
+
+    def solve(self, task: Task, count: int, generator: Generator) -> Steps[Progress, None, Members]:
+        """Return the last states of chains."""
+        posterior = Posterior(self.run, task, self.weight, self.tolerance)
+        target, total = posterior.target, self.rounds + self.steps
+        drawn = torch.randn((max(self.candidates, count), posterior.dimension), generator=generator)
+        calls, noise, seen = len(drawn), drawn, posterior.look(drawn)
+        rounds = smooth(drawn, posterior.look, target, self.rounds, generator)
+        for done, state in enumerate(rounds, 1):
+            noise, seen = state
+            calls += len(drawn)
+            misfit = float((seen - target).square().mean().sqrt())
+            yield Progress("hamiltonian", done, total, {"misfit": misfit})
+        jacobian = noise.new_zeros(0, posterior.dimension)
+        if len(target) <= DENSE:
+            best = (seen - target).square().sum(1).argsort()[:POINTS]
+            parts = [posterior.jacobian(noise[k]) / len(best) ** 0.5 for k in best.tolist()]
+            jacobian = torch.cat(parts)
+            calls += 2 * len(jacobian)
+        start = noise[:count]
+        chains = trajectories(
+            lambda z: posterior.energy(z, target), start, start.mean(0), jacobian,
+            self.steps, self.leapfrog, generator,
+        )  # fmt: skip
+        for done, state in enumerate(chains, 1):
+            start = state.position
+            calls += 2 * count * self.leapfrog
+            values = {
+                "energy": float(state.energy.mean()),
+                "accepted": float(state.accepted.mean()),
+                "step": state.step,
+            }
+            yield Progress("hamiltonian", self.rounds + done, total, values)
+        fields = self.run.packing.unpack(posterior.generate(start))
+        return Members(fields, -(-calls // count))
+
+
+class State(NamedTuple):
+    """Chains after a trajectory.
+
+    Attributes:
+        position: ``(chains, dimension)``.
+        energy: ``(chains,)``.
+        accepted: Chance that each had to be accepted, ``(chains,)``.
+        step: The step h that it took.
+    """
+
+    position: Tensor
+    energy: Tensor
+    accepted: Tensor
+    step: float
+
+
+def trajectories(
+    energy: Callable[[Tensor], Tensor],
+    start: Tensor,
+    centre: Tensor,
+    jacobian: Tensor,
+    steps: int,
+    leapfrog: int,
+    generator: Generator,
+) -> Iterator[State]:
+    """Yield the chains after each trajectory.
+
+    Args:
+        energy: Negative logarithm of the density, ``(chains, dimension)`` to ``(chains,)``.
+        start: Where chains start, ``(chains, dimension)``.
+        centre: mu, ``(dimension,)``.
+        jacobian: J, ``(rows, dimension)``; without rows C is the identity.
+        steps: Trajectories; the first half tunes the step towards :data:`ACCEPTED`.
+        leapfrog: Kicks of each.
+        generator: The only source of chance.
+    """
+    j = jacobian.double()
+    apply = precondition(j)
+
+    def evaluate(x: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            x = x.detach().to(start).requires_grad_()
+            value = energy(x)
+            (gradient,) = torch.autograd.grad(value.sum(), x)
+        return value.detach().double(), apply(gradient.double())
+
+    def kinetic(v: Tensor) -> Tensor:
+        return 0.5 * (v.square().sum(1) + (v @ j.mT).square().sum(1))
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    x, (count, dimension) = start.double(), start.shape
+    value, slope = evaluate(x)
+    longest = math.pi / 2 / leapfrog
+    h = min(FIRST, longest)
+    for step in range(steps):
+        v = apply(draw(count, dimension) + draw(count, len(j)) @ j)  # covariance C (1 + J^T J) C
+        before = value + kinetic(v)
+        q, trial, force = x - centre, value, slope
+        for _ in range(leapfrog):
+            v = v - h / 2 * (force - q)
+            q, v = math.cos(h) * q + math.sin(h) * v, math.cos(h) * v - math.sin(h) * q
+            trial, force = evaluate(centre + q)
+            v = v - h / 2 * (force - q)
+        change = (before - trial - kinetic(v)).nan_to_num(-torch.inf, neginf=-torch.inf)
+        chance = change.clamp_max(0.0).exp()
+        taken = torch.rand(count, generator=generator, dtype=torch.float64) < chance
+        x = torch.where(taken[:, None], centre + q, x)
+        value = torch.where(taken, trial, value)
+        slope = torch.where(taken[:, None], force, slope)
+        yield State(x.to(start), value, chance, h)
+        if step < steps // 2:
+            h *= math.exp((float(chance.mean()) - ACCEPTED) * 2 / (1 + step) ** 0.5)
+            h = min(h, longest)

@@ -1,0 +1,28 @@
+r"""Latent, then data space: the student's answer, moved to the equation and the observations.
+
+The latent search can come no nearer than what the student can draw; a projection can go all the
+way but knows no data, and moves the nearest way from where it starts. The one begins where the
+other ends: see :mod:`piddm.solvers.latent` and :mod:`piddm.tasks.finishing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator as Steps
+from dataclasses import replace
+
+from torch import Generator
+
+from piddm.interfaces import Members, Task
+from piddm.solvers.latent import LatentSolver
+from piddm.tasks.finishing import finisher
+from piddm.training import Progress
+
+
+class HybridSolver(LatentSolver):
+    """Takes the settings of :class:`~piddm.solvers.latent.LatentSolver`."""
+
+    def solve(self, task: Task, count: int, generator: Generator) -> Steps[Progress, None, Members]:
+        """Return members that satisfy the equation to round-off."""
+        finish = finisher(self.run, task)
+        found = yield from super().solve(task, count, generator)
+        return replace(found, fields=finish(found.fields, generator))
