@@ -71,10 +71,15 @@ class DataSpaceSolver(Solver):
         start = (self.start * white).flatten(1)
         loss = _Loss(self.run, task, self.weight)
         x = start
+
+        def members() -> Members:
+            return Members(loss.fields(x))
+
+        self.so_far = members
         for step, (found, value) in enumerate(self._descent(loss, start)):
             x, values = found, {"loss": float(value.nanmean())}
             yield Progress("data-space", step + 1, self.steps, values)
-        return Members(loss.fields(x))
+        return members()
 
     def _descent(
         self, loss: Callable[[Tensor], Tensor], x: Tensor

@@ -1,6 +1,7 @@
 r"""The best linear answer: fields taken for Gaussian, with the data's mean and covariance.
 
-.. math:: x = S\epsilon + S^2 H^T (H S^2 H^T + \mathrm{diag}(s^2))^{-1} (y + s\xi - H S\epsilon),
+.. math:: x = S\epsilon + SS^T H^T (H SS^T H^T + \mathrm{diag}(s^2))^{-1}
+    (y + s\xi - H S\epsilon),
 
 S being the colour of the run's data (:mod:`piddm.packing`); each member is a sample of the Gaussian
 posterior, by Matheron's rule. It is kriging with a covariance that was learned: no network is
@@ -49,9 +50,12 @@ class GaussianSolver(Solver):
         scale = packing.field_scale()
         unit = torch.tensor([scale[k] for k in names], dtype=torch.float64)[sensors.field]
         s = torch.where(sensors.sigma > 0, sensors.sigma, EXACT * unit) / unit
-        # Rows of H S, as S is symmetric: the colour of what each sensor weighs, in its own unit.
+        # Rows of H S, by the adjoint of S, which is not symmetric; each in its own unit.
         weighed = packing.stack(sensors.spread(torch.diag(1 / unit).float())) * packing.scale
-        seen = packing.colour(weighed).flatten(1).double()
+        with torch.enable_grad():
+            still = torch.zeros_like(weighed).requires_grad_()
+            (rows,) = torch.autograd.grad(packing.colour(still), still, weighed)
+        seen = rows.flatten(1).double()
         mean = sensors(packing.unpack(torch.zeros(1, *shape))).double() / unit
         white = torch.randn((count, *shape), generator=generator)
         xi = torch.randn((count, n), generator=generator, dtype=torch.float64)

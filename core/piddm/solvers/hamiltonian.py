@@ -15,9 +15,9 @@ here :math:`C = (I + J^TJ)^{-1}`, what the posterior of a linear student would h
 derivative of what is seen, in the mean over a few members. For a linear student each trajectory is
 an independent sample.
 
-Every member is the end of a chain of its own, from a member of the ensemble smoother
-(:mod:`piddm.solvers.smoother`). One step h serves them all; it is tuned in the first half of the
-chain, and then kept.
+Every member is the end of a chain of its own, from a member of the ensemble smoother that L-BFGS
+then improved (:mod:`piddm.solvers.latent`): chains from farther off freeze. One step h serves them
+all; it is tuned in the first half of the chain, and then kept.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from torch import Generator, Tensor
 from piddm.errors import UsageError
 from piddm.interfaces import Members, Solver, Task
 from piddm.solvers.latent import DENSE, precondition
+from piddm.solvers.lbfgs import minimise
 from piddm.solvers.posterior import Posterior
 from piddm.solvers.smoother import smooth
 from piddm.training import Progress
@@ -57,6 +58,8 @@ class HamiltonianSolver(Solver):
         run: A run with a student.
         candidates: Members of the smoother's ensemble, from which the chains' starts are taken.
         rounds: The smoother's rounds.
+        search: Evaluations of L-BFGS that bring the starts to where the posterior is, as
+            :mod:`piddm.solvers.latent` does.
         steps: Trajectories of each chain; the first half tunes the step.
         leapfrog: Kicks of a trajectory, two network calls each.
         weight: lambda, the weight of physics.
@@ -65,16 +68,20 @@ class HamiltonianSolver(Solver):
     """
 
     def __init__(
-        self, run: Run, *, candidates: int = 512, rounds: int = 6, steps: int = 40,
-        leapfrog: int = 8, weight: float = 0.1, tolerance: float | None = None,
+        self, run: Run, *, candidates: int = 512, rounds: int = 6, search: int = 40,
+        steps: int = 40, leapfrog: int = 8, weight: float = 0.1, tolerance: float | None = None,
     ) -> None:  # fmt: skip
-        if min(candidates, rounds, steps, leapfrog) < 1 or weight < 0 or (tolerance or 1) <= 0:
+        if (
+            min(candidates, rounds, search, steps, leapfrog) < 1
+            or weight < 0
+            or (tolerance or 1) <= 0
+        ):
             raise UsageError(
-                "hamiltonian: candidates, rounds, steps and leapfrog are at least 1, the weight at "
-                "least 0, the tolerance positive"
+                "hamiltonian: candidates, rounds, search, steps and leapfrog are at least 1, the "
+                "weight at least 0, the tolerance positive"
             )
-        self.run, self.candidates, self.rounds, self.steps = run, candidates, rounds, steps
-        self.leapfrog, self.weight, self.tolerance = leapfrog, weight, tolerance
+        self.run, self.candidates, self.rounds, self.search = run, candidates, rounds, search
+        self.steps, self.leapfrog, self.weight, self.tolerance = steps, leapfrog, weight, tolerance
 
     def solve(self, task: Task, count: int, generator: Generator) -> Steps[Progress, None, Members]:
         """Return the last states of chains."""
@@ -88,13 +95,20 @@ class HamiltonianSolver(Solver):
             calls += len(drawn)
             misfit = float((seen - target).square().mean().sqrt())
             yield Progress("hamiltonian", done, total, {"misfit": misfit})
-        jacobian = noise.new_zeros(0, posterior.dimension)
+        start, jacobian = noise[:count], noise.new_zeros(0, posterior.dimension)
         if len(target) <= DENSE:
-            best = (seen - target).square().sum(1).argsort()[:POINTS]
-            parts = [posterior.jacobian(noise[k]) / len(best) ** 0.5 for k in best.tolist()]
-            jacobian = torch.cat(parts)
-            calls += 2 * len(jacobian)
-        start = noise[:count]
+            best = noise[(seen - target).square().sum(1).argmin()]
+            condition = precondition(posterior.jacobian(best))
+            given, anchor = posterior.perturbed(count, generator), drawn[:count]
+            search = minimise(
+                lambda z: posterior.energy(z, given, anchor), start, self.search, condition
+            )
+            for found, _ in search:
+                start = found
+                calls += 2 * count
+            parts = [posterior.jacobian(z) for z in start[:POINTS]]
+            jacobian = torch.cat(parts) / len(parts) ** 0.5
+            calls += 2 * len(target) * (1 + len(parts))
         chains = trajectories(
             lambda z: posterior.energy(z, target), start, start.mean(0), jacobian,
             self.steps, self.leapfrog, generator,

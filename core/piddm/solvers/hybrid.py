@@ -14,15 +14,21 @@ from torch import Generator
 
 from piddm.interfaces import Members, Task
 from piddm.solvers.latent import LatentSolver
-from piddm.tasks.finishing import finisher
+from piddm.tasks.finishing import Finisher
 from piddm.training import Progress
 
 
 class HybridSolver(LatentSolver):
-    """Takes the settings of :class:`~piddm.solvers.latent.LatentSolver`."""
+    """Takes the settings of :class:`~piddm.solvers.latent.LatentSolver`.
+
+    What it offers when it is interrupted are the latent search's states.
+    """
+
+    exact = True
 
     def solve(self, task: Task, count: int, generator: Generator) -> Steps[Progress, None, Members]:
         """Return members that satisfy the equation to round-off."""
-        finish = finisher(self.run, task)
+        finish = Finisher(self.run, task, self.tolerance)
         found = yield from super().solve(task, count, generator)
-        return replace(found, fields=finish(found.fields, generator))
+        fields = yield from finish(found.fields, generator)
+        return replace(found, fields=fields)

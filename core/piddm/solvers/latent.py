@@ -67,34 +67,40 @@ class LatentSolver(Solver):
         posterior = Posterior(self.run, task, self.weight, self.tolerance)
         drawn = torch.randn((max(self.candidates, count), posterior.dimension), generator=generator)
         calls, total = len(drawn), self.rounds + self.steps
+        current = drawn[:count]
+
+        def members() -> Members:
+            fields = self.run.packing.unpack(posterior.generate(current))
+            return Members(fields, -(-calls // count))
+
+        self.so_far = members
         noise, seen = drawn, posterior.look(drawn)
         rounds = smooth(drawn, posterior.look, posterior.target, self.rounds, generator)
         for done, state in enumerate(rounds, 1):
             noise, seen = state
+            current = noise[:count]
             calls += len(drawn)
             misfit = float((seen - posterior.target).square().mean().sqrt())
             yield Progress("latent", done, total, {"misfit": misfit})
         order = (seen - posterior.target).square().sum(1).argsort()
         chosen = torch.arange(count) if self.rounds else order[:count]
         target = posterior.perturbed(count, generator)
+        current = noise[chosen]
         if self.steps:
             condition = None
             if len(posterior.target) <= DENSE:
                 condition = precondition(posterior.jacobian(noise[order[0]]))
-                calls += len(posterior.target)
-            anchor, noise = drawn[chosen], noise[chosen]
+                calls += 2 * len(posterior.target)
+            anchor = drawn[chosen]
             search = minimise(
-                lambda z: posterior.energy(z, target, anchor), noise, self.steps, condition
+                lambda z: posterior.energy(z, target, anchor), current, self.steps, condition
             )
             for done, state in enumerate(search, 1):
-                noise, energy = state
-                calls += count
+                current, energy = state
+                calls += 2 * count
                 values = {"energy": float(energy.mean())}
                 yield Progress("latent", self.rounds + done, total, values)
-        else:
-            noise = noise[chosen]
-        fields = self.run.packing.unpack(posterior.generate(noise))
-        return Members(fields, -(-calls // count))
+        return members()
 
 
 def precondition(jacobian: Tensor) -> Callable[[Tensor], Tensor]:

@@ -68,7 +68,7 @@ class Posterior:
     def projection(self) -> Projection:
         """Nearest solutions, known params given."""
         residual = with_params(self.run.residual, self.task.observations.params)
-        return Projection(residual, self.packing.field_scale(), self.run.scale)
+        return Projection(residual, self.packing.norm(), self.run.scale)
 
     def perturbed(self, count: int, generator: torch.Generator) -> Tensor:
         """Return what might have been observed as well: targets with noise of their own."""
@@ -116,9 +116,10 @@ class Posterior:
             x = flat.view_as(x)
         with torch.no_grad():
             exact = {k: v.double() for k, v in self.packing.unpack(x).items()}
-            move = self.packing.stack(self.projection.correction(exact)).to(x)
-            nearest = x - move
-        return 0.5 * ((x - nearest) / self.tolerance).square().flatten(1).sum(1)
+            scaled = self.packing.stack(self.projection.correction(exact)).to(x)
+            nearest = x - self.packing.weigh(scaled, -0.5)
+        apart = self.packing.weigh(x - nearest) / self.tolerance
+        return 0.5 * apart.square().flatten(1).sum(1)
 
     def jacobian(self, noise: Tensor) -> Tensor:
         """Return the derivative of what is seen by one sample's noise, ``(n, dimension)``."""

@@ -1,0 +1,267 @@
+"""Every solver on the same questions: error, residual, calibration, network calls, seconds.
+
+    python benchmarks/answers.py RUN... [--cases sparse ...] [--solvers latent ...] [--truths 20]
+        [--members 16] [--json docs/answers.json] [--out docs/answers_measured.md] [--minutes 30]
+
+A case is a task with its sensors: see ``CASES``. Truths are drawn from the equation's own law, from
+seeds that no run's data use; ``rougher`` and ``contrast`` draw them from another law than the run
+was trained on. Each answer is kept as soon as it is there: an interrupted run goes on where it
+stopped, and ``--minutes`` ends one in time. The page is written from all that the file holds.
+"""
+
+import argparse
+import dataclasses
+import json
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import describe as machine
+
+import piddm
+from piddm.api import Run
+from piddm.derived import held
+from piddm.errors import PiddmError
+from piddm.pde import PDE
+from piddm.symbolic.operators import Param
+from piddm.tasks.answering import Answering
+from piddm.tasks.asking import ask
+from piddm.tasks.observations import Observations
+from piddm.tasks.placing import draw_truth
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A question.
+
+    Args:
+        task: Its kind.
+        share: Share of the nodes of every field with a sensor; the whole input or solution for
+            forward and inverse tasks.
+        noise: Sigma, over the field's deviation.
+        law: ``same``, ``rougher`` (correlation length over 2) or ``contrast`` (of two phases).
+    """
+
+    task: str = "reconstruct"
+    share: float = 0.03
+    noise: float = 0.0
+    law: str = "same"
+
+
+CASES = {
+    "sparse": Case(),
+    "share 10 %": Case(share=0.1),
+    "share 50 %": Case(share=0.5),
+    "noise 1 %": Case(share=0.1, noise=0.01),
+    "noise 5 %": Case(share=0.1, noise=0.05),
+    "forward": Case("forward"),
+    "inverse": Case("inverse"),
+    "rougher": Case(share=0.1, law="rougher"),
+    "contrast": Case(share=0.1, law="contrast"),
+}
+
+SHORT = {
+    "latent": {"steps": 15, "candidates": 128, "rounds": 4},
+    "hybrid": {"steps": 15, "candidates": 128, "rounds": 4},
+    "hamiltonian": {},
+    "guided": {"steps": 20},
+    "data-space": {"steps": 150},
+    "classical": {"steps": 3},
+    "gaussian": {},
+}
+"""Settings that cost about as little as each solver can do with; the defaults are the others."""
+
+PROJECTED = ("guided", "gaussian")
+"""Solvers that are also asked to end with the projection, as hybrid does of itself."""
+
+
+def shifted(prior: Any, law: str) -> Any:
+    """Return another law of the same kind."""
+    changes: dict[str, Any] = {}
+    if hasattr(prior, "underlying"):
+        changes["underlying"] = shifted(prior.underlying, law)
+    if law == "rougher" and hasattr(prior, "tau"):
+        changes["tau"] = 2 * prior.tau
+    if law == "contrast" and hasattr(prior, "high"):
+        changes["high"] = 2 * prior.high
+    return dataclasses.replace(prior, **changes) if changes else prior
+
+
+def drawn_from(pde: PDE, law: str) -> PDE | None:
+    """Return the equation with the law of a case; nothing where that changes nothing."""
+    inputs = {k: shifted(p, law) for k, p in pde.inputs.items()}
+    if law != "same" and all(inputs[k] == p for k, p in pde.inputs.items()):
+        return None
+    return dataclasses.replace(pde, inputs=inputs)
+
+
+def question(run: Run, case: Case, seed: int) -> tuple[Observations, dict[str, torch.Tensor]]:
+    """Return what is seen of a truth, and the truth."""
+    pde, grid = run.pde, run.residual.grid
+    other = drawn_from(pde, case.law)
+    assert other is not None
+    truth = draw_truth(other, grid, seed)
+    fields = {k: truth.fields[k][0] for k in pde.field_names}
+    draw = torch.Generator().manual_seed(seed)
+    inputs = held(pde, grid, (g for g in pde.inputs if not isinstance(g, Param)))
+    mask = {}
+    for name in fields:
+        own = torch.from_numpy(inputs[name])
+        random = torch.rand(grid.shape, generator=draw) < case.share
+        mask[name] = {"forward": own, "inverse": ~own, "reconstruct": random}[case.task]
+        if case.task == "inverse" and not own.all():
+            # Of a field that is an input at its first time only: the last time is what is seen.
+            mask[name] = torch.zeros_like(own)
+            mask[name][-1] = own.any()
+            if not own.any():
+                mask[name][:] = True
+    scale = run.packing.field_scale()
+    noisy = {
+        k: v + case.noise * scale[k] * torch.randn(grid.shape, generator=draw, dtype=v.dtype)
+        for k, v in fields.items()
+    }
+    seen = Observations.at_nodes(grid, noisy, mask)
+    sigma = {k: torch.full_like(v, case.noise * scale[k]) for k, v in seen.values.items()}
+    free = [g.name for g in pde.inputs if isinstance(g, Param)]
+    params = {k: float(truth.fields[k][0]) for k in free if case.task == "forward"}
+    return dataclasses.replace(seen, sigma=sigma, params=params), fields
+
+
+def answer(run: Run, case: Case, solver: str, effort: str, seed: int, members: int) -> dict:
+    """Return what a solver makes of one truth."""
+    settings: Mapping = SHORT[solver] if effort == "short" else {}
+    observations, truth = question(run, case, seed)
+    task = ask(case.task, run.pde, observations)
+    project = effort == "projected"
+    asked = Answering(run, task, solver, members, seed, settings=settings, project=project)
+    for _ in asked.work():
+        pass
+    found = asked.solution().summary(truth)
+    return {k: found[k] for k in ("relative_l2", "coverage", "crps", "residual", "misfit",
+                                  "calls", "seconds", "observations")}  # fmt: skip
+
+
+def wanted(options: argparse.Namespace, runs: dict[str, Run]) -> Iterator[tuple]:
+    """Yield everything that is asked for: one truth of all before the next."""
+    for seed in range(options.truths):
+        for name in options.cases:
+            for label, run in runs.items():
+                if drawn_from(run.pde, CASES[name].law) is None:
+                    continue
+                for solver in options.solvers:
+                    for effort in options.efforts:
+                        if effort == "short" and not SHORT.get(solver):
+                            continue
+                        if effort == "projected" and solver not in PROJECTED:
+                            continue
+                        yield label, name, solver, effort, seed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="*", type=Path)
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--solvers", nargs="+", default=list(SHORT))
+    parser.add_argument("--efforts", nargs="+", default=["short", "default", "projected"])
+    parser.add_argument("--truths", type=int, default=20)
+    parser.add_argument("--members", type=int, default=16)
+    parser.add_argument("--minutes", type=float, default=float("inf"))
+    parser.add_argument("--json", type=Path, default=Path("docs/answers.json"))
+    parser.add_argument("--out", type=Path, default=Path("docs/answers_measured.md"))
+    options = parser.parse_args()
+    print(machine(), flush=True)
+    runs = {label(run): run for run in map(piddm.load_run, options.runs)}
+    kept = json.loads(options.json.read_text()) if options.json.exists() else {"answers": {}}
+    kept["machine"] = machine()
+    end = time.monotonic() + 60 * options.minutes
+    for key in wanted(options, runs):
+        text = "|".join(map(str, key))
+        if text in kept["answers"] or time.monotonic() > end:
+            continue
+        name, case, solver, effort, seed = key
+        try:
+            found = answer(runs[name], CASES[case], solver, effort, seed, options.members)
+            worst = max(found["relative_l2"].values())
+            print(f"{text:<60}{worst:9.4f}{found['seconds']:8.1f} s", flush=True)
+        except PiddmError as error:
+            found = {"refused": str(error).splitlines()[0]}
+            print(f"{text:<60}{found['refused']}", flush=True)
+        kept["answers"][text] = rounded(found)
+        options.json.write_text(json.dumps(kept, indent=0) + "\n")
+    options.out.write_text(page(kept))
+
+
+def label(run: Run) -> str:
+    sizes = " x ".join(map(str, run.residual.grid.shape))
+    return f"{run.config.pde} {sizes}, {run.config.preset}"
+
+
+def rounded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: rounded(v) for k, v in value.items()}
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def page(kept: dict) -> str:
+    """Return the tables, one for each run and case."""
+    groups: dict[tuple[str, str], dict[tuple[str, str], list[dict]]] = {}
+    for text, found in kept["answers"].items():
+        name, case, solver, effort, _ = text.split("|")
+        groups.setdefault((name, case), {}).setdefault((solver, effort), []).append(found)
+    lines = [
+        "# Answers, measured",
+        "",
+        "Written by `python benchmarks/answers.py RUN...`; every answer is in `answers.json`.",
+        "Errors are relative L2 of the ensemble's mean, field by field: mean over truths and its",
+        "standard error. Coverage is that of the 50 % and 90 % intervals, mean over fields. Seconds",
+        f"are for one truth, all members; calls for one member. Machine: {kept['machine']}.",
+    ]
+    for (name, case), solvers in sorted(groups.items()):
+        spec = CASES[case]
+        lines += ["", f"## {name}: {case}", ""]
+        lines.append(
+            f"{spec.task}"
+            + (f", {100 * spec.share:g} % of the nodes" if spec.task == "reconstruct" else "")
+            + f", noise {100 * spec.noise:g} %, truths of the {spec.law} law."
+        )
+        lines += ["", "| solver | relative L2 | coverage 50 / 90 % | residual | calls | seconds | "
+                  "truths |", "| --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+        for (solver, effort), every in sorted(solvers.items(), key=lambda s: order(s[0])):
+            title = solver if effort == "default" else f"{solver}, {effort}"
+            lines.append(f"| {title} | {' | '.join(cells(every))} |")
+    return "\n".join([*lines, ""])
+
+
+def order(key: tuple[str, str]) -> tuple[int, str]:
+    return list(SHORT).index(key[0]) if key[0] in SHORT else len(SHORT), key[1]
+
+
+def cells(every: list[dict]) -> list[str]:
+    good = [a for a in every if "refused" not in a]
+    if not good:
+        return [f"refused: {every[0]['refused']}", "-", "-", "-", "-", str(len(every))]
+    fields = []
+    for field in good[0]["relative_l2"]:
+        values = [a["relative_l2"][field] for a in good]
+        spread = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+        fields.append(f"{field} {100 * statistics.mean(values):.2f} ± {100 * spread:.2f} %")
+    shares = [
+        statistics.mean(statistics.mean(a["coverage"][level].values()) for a in good)
+        for level in ("0.5", "0.9")
+    ]
+
+    def mean(key: str) -> float:
+        return statistics.mean(a[key] for a in good)
+
+    return [
+        ", ".join(fields), " / ".join(f"{100 * s:.0f} %" for s in shares),
+        f"{mean('residual'):.1e}", f"{mean('calls'):.0f}", f"{mean('seconds'):.1f}",
+        f"{len(good)}" + (f" of {len(every)}" if len(good) < len(every) else ""),
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
