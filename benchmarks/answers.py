@@ -215,9 +215,9 @@ def page(kept: dict) -> str:
         "# Answers, measured",
         "",
         "Written by `python benchmarks/answers.py RUN...`; every answer is in `answers.json`.",
-        "Errors are relative L2 of the ensemble's mean, field by field: mean over truths and its",
-        "standard error. Coverage is that of the 50 % and 90 % intervals, mean over fields. Seconds",
-        f"are for one truth, all members; calls for one member. Machine: {kept['machine']}.",
+        "Errors are relative L2 of the ensemble's mean, field by field: mean over truths and",
+        "its standard error. Coverage is that of the 50 % and 90 % intervals, mean over fields.",
+        f"Seconds: one truth, all members; calls: one member. {kept['machine']}.",
     ]
     for (name, case), solvers in sorted(groups.items()):
         spec = CASES[case]

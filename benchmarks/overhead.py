@@ -23,6 +23,7 @@ from piddm.marginals import marginal_energy
 from piddm.models import build_student, build_teacher
 from piddm.pairs import PairPool
 from piddm.physics import NORMS, term_scale
+from piddm.projection import Projection
 from piddm.randomness import generator
 from piddm.sampling import noises
 from piddm.training import Optimisation
@@ -90,7 +91,8 @@ def main() -> None:
         )
         pool.noise.normal_(generator=generator(0, "pool"))
         pool.data.normal_(generator=generator(0, "pool data"))
-        physics = NORMS[config.student.physics_norm](residual, packing, scale)
+        projection = Projection(residual, packing.norm(), scale)
+        physics = NORMS[config.student.physics_norm](projection, packing)
         data = packing.pack(fields)
         loss = student_loss(config, pool, physics, data, packing)
         job = Optimisation(

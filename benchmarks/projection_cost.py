@@ -93,7 +93,7 @@ def scores(run: Run, before: dict, after: dict, seed: int) -> dict:
     job = run.distillation
     follow(job.simulate(), quiet=False)
     held_out = run.packing.pack(job.data[1].fields)
-    yardstick = Yardstick(run.residual, run.packing, run.scale, held_out, 1)
+    yardstick = Yardstick(run.distillation.projection, run.packing, held_out, 1)
 
     def of(fields: Fields) -> dict:
         return yardstick.scores(run.packing.pack(fields), seed).model_dump(include={*DISTANCES})
@@ -156,7 +156,7 @@ def training_costs(run: Run, options: argparse.Namespace) -> dict:
         optimiser.step()
 
     def backward(name: str) -> Callable[[], None]:
-        loss = NORMS[name](run.residual, packing, run.scale)
+        loss = NORMS[name](projection, packing)
         return lambda: loss(fresh.clone().requires_grad_()).backward()
 
     works: dict = {"network step": step} | {f"{name} loss": backward(name) for name in NORMS}

@@ -33,10 +33,11 @@ STAGES = {"simulate": "simulate", "train": "teacher", "distill": "student", "eva
 
 INTRODUCTION = """# Every equation, quickly
 
-`piddm distill --pde NAME --preset quick`, seed 0: 128 samples on 32 nodes a side, 120 steps of a
-small teacher, 120 of a student. It shows that an equation works from end to end and what that
-costs; what the method can do is in [method.md](method.md). Written by
-`python benchmarks/quick_runs.py`; the machine of each run is in `quick_runs.json`.
+`piddm distill --pde NAME --preset quick`, seed 0: 128 samples on 32 nodes a side (and 16 times,
+where there are two axes of space beside it), 120 steps of a small teacher, 120 of a student. It
+shows that an equation works from end to end and what that costs; what the method can do is in
+[method.md](method.md). Written by `python benchmarks/quick_runs.py`; the machine of each run is in
+`quick_runs.json`. Seconds are of the clock, on a machine with other work to do.
 
 A PDE error says nothing alone, since a generator of one smooth field has a small one: it stands
 beside the distances from held-out data, and those of a second draw of data (truth), which are what

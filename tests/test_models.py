@@ -202,3 +202,17 @@ def test_marginal_energy_is_smallest_for_equal_laws():
         expected = 2 * math.sqrt(2 / math.pi) * math.sqrt(1 + s**2) - 2 * s / math.sqrt(math.pi)
         assert got[-1] == pytest.approx(expected, rel=0.01)
     assert got[1] < min(got[0], got[2])
+
+
+def test_marginal_energy_is_that_of_all_pairs():
+    """Value and slope against the plain formula, ties and a data batch of another size included."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn((5, 3, 4), generator=draw).double().requires_grad_()
+    y = torch.cat([x.detach()[:1], torch.randn((6, 3, 4), generator=draw).double()])
+    one, two = x.flatten(1), y.flatten(1)
+    across, within = ((one[:, None] - v).abs() for v in (two, one))
+    plain = 2 * across.mean() - within.mean() * 5 / 4
+    found = marginal_energy(x, y)
+    torch.testing.assert_close(found, plain, rtol=1e-12, atol=1e-14)
+    slopes = [torch.autograd.grad(v, x)[0] for v in (found, plain)]
+    torch.testing.assert_close(*slopes, rtol=1e-12, atol=1e-14)

@@ -126,3 +126,19 @@ def test_rows_that_follow_from_others():
     near = Projection(residual, sizes, scale)(noisy)
     assert error(residual, noisy, scale) > 1e-3
     assert error(residual, near, scale) < 1e-20
+
+
+def test_a_free_param_is_found_on_rough_fields():
+    """Least squares on noise find too small a rate; the first move is the nearest solution's still.
+
+    With the rate as fitted, its square would be off by more than a tenth.
+    """
+    residual, noisy, sizes, scale = made(HEAT, 0.3)
+    projection = Projection(residual, sizes, scale)
+    near, fitted = projection(noisy), residual.fit(noisy)
+    assert bool((fitted["nu"] < 0.75 * near["nu"]).all())
+    moved = ((noisy["u"] - near["u"]) / sizes["u"]).square().mean((1, 2))
+    torch.testing.assert_close(projection.distance(noisy), moved, rtol=0.02, atol=0)
+    here = projection.normal.at(fitted)
+    single = here.solve(here.rows, 1e-3).move.square().mean(1)
+    assert bool((single > 1.1 * moved).all())

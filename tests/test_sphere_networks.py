@@ -167,12 +167,13 @@ def test_the_nearest_solution_is_nearest_over_the_area():
 
 
 def test_losses_and_their_gradients_are_over_the_area():
-    packing, residual = Packing(SPHERE, ("u",)), Values(SPHERE)
+    packing = Packing(SPHERE, ("u",))
+    projection = Projection(Values(SPHERE), packing.norm(), {"all": 1.0})
     z = directions(SPHERE)[2].float()[None, None].repeat(3, 1, 1, 1)
     shares = torch.from_numpy(SPHERE.weights()).float()
     for norm in (distance, strong):
         x = z.clone().requires_grad_()
-        loss = norm(residual, packing, {"all": 1.0})(x)
+        loss = norm(projection, packing)(x)
         assert float(loss.detach()) == pytest.approx(1 / 3, rel=1e-5)
         (slope,) = torch.autograd.grad(loss, x)
         torch.testing.assert_close(slope, 2 * shares * z / z.numel(), rtol=1e-4, atol=1e-8)
@@ -203,7 +204,8 @@ def test_scores_are_over_the_area():
     packing = Packing(SPHERE, ("u",))
     z = directions(SPHERE)[2].float()[None, None]
     held_out = z * torch.tensor([1.0, -1.0])[:, None, None, None]
-    yardstick = Yardstick(Values(SPHERE), packing, {"all": 1.0}, held_out, 2)
+    projection = Projection(Values(SPHERE), packing.norm(), {"all": 1.0})
+    yardstick = Yardstick(projection, packing, held_out, 2)
     scores = yardstick.scores(held_out + z, 0)
     # mean z apart, 0 +- z against z +- z; z^2 has the mean 1/3
     assert scores.mmse == pytest.approx(1 / 3, rel=1e-6)

@@ -164,7 +164,11 @@ class Run:
 
     @cached_property
     def _physics(self) -> PhysicsLoss:
-        return NORMS[self.config.student.physics_norm](self.residual, self.packing, self.scale)
+        return NORMS[self.config.student.physics_norm](self._projection, self.packing)
+
+    @cached_property
+    def _projection(self) -> Projection:
+        return Projection(self.residual, self.packing.norm(), self.scale)
 
     def sample(
         self, count: int, seed: int = 0, refine: int = 0, source: Source = "student"
@@ -222,10 +226,6 @@ class Run:
         follow(work(), quiet=not progress)
         return {k: torch.cat([part[k] for part in parts]) for k in parts[0]}
 
-    @cached_property
-    def _projection(self) -> Projection:
-        return Projection(self.residual, self.packing.norm(), self.scale)
-
     def moved(self, before: Fields, after: Fields) -> float:
         """Return the mean square of what a step changed, fields over their standard deviations."""
         scale, weights = self.packing.field_scale(), node_weights(self.residual.grid)
@@ -253,12 +253,13 @@ class Run:
         batch: int = BATCH,
         settings: Mapping[str, Any] | None = None,
         interpolation: str = "linear",
+        project: bool = False,
         progress: bool = True,
     ) -> Solution:
         """Answer a question with an ensemble.
 
-        Interrupted (Ctrl-C), it returns the members that are there, fewer than ``asked``; where
-        there are none, the interruption goes on.
+        Interrupted (Ctrl-C), it returns the members that are there, fewer than ``asked`` or the
+        last ones ``unfinished``; where there are none, the interruption goes on.
 
         Args:
             task: ``forward``, ``inverse`` or ``reconstruct``; see :func:`piddm.tasks.asking.ask`.
@@ -269,6 +270,8 @@ class Run:
             batch: Members that are looked for together.
             settings: The solver's own, by name.
             interpolation: ``linear`` or ``cubic``, between nodes.
+            project: End at the nearest fields that satisfy the equation to round-off and keep to
+                the observations, see :mod:`piddm.tasks.finishing`.
             progress: Whether to show progress, on standard error.
 
         Raises:
@@ -278,10 +281,11 @@ class Run:
         if not isinstance(observations, Observations):
             observations = read_observations(observations, self.pde, self.residual.grid)
         question = ask(task, self.pde, observations, interpolation)
-        answering = Answering(self, question, solver, samples, seed, batch, settings)
+        answering = Answering(self, question, solver, samples, seed, batch, settings, project)
         try:
             follow(answering.work(), quiet=not progress)
         except KeyboardInterrupt:
+            answering.take()
             if not answering.found:
                 raise
         return answering.solution()

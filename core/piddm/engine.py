@@ -31,6 +31,7 @@ from piddm.packing import Packing
 from piddm.pairs import PairPool
 from piddm.pde import PDE
 from piddm.physics import NORMS, PhysicsLoss
+from piddm.projection import Projection
 from piddm.randomness import generator
 from piddm.runs import Manifest, fingerprints, home, open_folder
 from piddm.students.one_step import OneStepStudent
@@ -55,7 +56,7 @@ class Distillation:
     ) -> None:  # fmt: skip
         self.config, self.pde = config, pde
         self.device = _device(device)
-        self.grid = pde.grid.resized(config.data.size)
+        self.grid = config.data.grid(pde.grid)
         self.residual: Residual = pde.bind(self.grid)
         build_teacher(config, pde, self.grid)  # an impossible grid or name shows before any work
         self.marks = fingerprints(config, pde)
@@ -141,7 +142,7 @@ class Distillation:
             self.marks["pairs"],
             self.device,
         )
-        physics = NORMS[settings.physics_norm](self.residual, self.packing, self.scale)
+        physics = NORMS[settings.physics_norm](self.projection, self.packing)
 
         data = self.packing.pack(self.data[0].fields)
         loss = student_loss(self.config, pool, physics, data, self.packing)
@@ -174,6 +175,11 @@ class Distillation:
     def scale(self) -> dict[str, float]:
         """Scale of each row: the largest term's root mean square over data."""
         return self.data[0].scale
+
+    @cached_property
+    def projection(self) -> Projection:
+        """The nearest solutions in the data's norm, one for all that needs some."""
+        return Projection(self.residual, self.packing.norm(), self.scale)
 
     def evaluate(self, force: bool = False) -> Iterator[Progress]:
         """Score truth, teacher and student; write ``metrics.json`` and ``samples.h5``.

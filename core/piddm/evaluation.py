@@ -28,9 +28,8 @@ def evaluate(run: Distillation) -> Iterator[Progress]:
     settings, packing, teacher = run.config.evaluation, run.packing, run.teacher
     train, held_out = run.data
     yardstick = Yardstick(
-        run.residual,
+        run.projection,
         packing,
-        run.scale,
         packing.pack(held_out.fields),
         settings.distance_count,
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Generator as Steps
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -179,7 +179,7 @@ class Members:
 
     Args:
         fields: Physical fields ``(count, *axes)``, and free params ``(count,)`` where it has some.
-        calls: Network calls that each cost; a forward and a backward pass are one call each.
+        calls: Network calls that each cost: a forward pass is one, a backward pass another.
     """
 
     fields: Fields
@@ -187,7 +187,17 @@ class Members:
 
 
 class Solver(ABC):
-    """A way to answer tasks; made as ``build(run, **settings)`` from a :class:`piddm.api.Run`."""
+    """A way to answer tasks; made as ``build(run, **settings)`` from a :class:`piddm.api.Run`.
+
+    Attributes:
+        exact: Whether its states satisfy the equation and keep to the observations as they are. A
+            projection is left out then: it would count the observations twice.
+        so_far: Returns the states as they are while :meth:`solve` is at work, for one that is
+            interrupted. A solver that has such states sets it before its first progress.
+    """
+
+    exact: bool = False
+    so_far: Callable[[], Members] | None = None
 
     @abstractmethod
     def solve(self, task: Task, count: int, generator: Generator) -> Steps[Progress, None, Members]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from piddm.interfaces import Residual
 from piddm.packing import Packing
 from piddm.physics import mean_squares
 from piddm.projection import Projection
@@ -81,25 +78,23 @@ class Yardstick:
     """Scores samples against held-out data and an equation.
 
     Args:
-        residual: The equation on the grid.
+        projection: Nearest solutions of the equation on the grid.
         packing: Normalisation.
-        scale: Row scales.
         held_out: Packed held-out data.
         distance_count: Samples whose distance to the constraint set is found.
     """
 
     def __init__(
         self,
-        residual: Residual,
+        projection: Projection,
         packing: Packing,
-        scale: Mapping[str, float],
         held_out: Tensor,
         distance_count: int,
     ) -> None:
-        self.residual, self.packing, self.scale = residual, packing, scale
+        self.projection, self.packing = projection, packing
+        self.residual, self.scale = projection.residual, projection.row_scale
         self.held_out = packing.weigh(held_out.cpu().double())
         self.distance_count = distance_count
-        self.projection = Projection(residual, packing.norm(), scale)
 
     @torch.no_grad()
     def scores(

@@ -57,8 +57,9 @@ def _row_weights(residual: Residual, name: str, values: Tensor) -> Tensor | None
     return own / own.mean()  # some nodes only, such as one band, have another mean than 1
 
 
-def strong(residual: Residual, packing: Packing, scale: Mapping[str, float]) -> PhysicsLoss:
+def strong(projection: Projection, packing: Packing) -> PhysicsLoss:
     """Return the mean-square loss of the normalised residual."""
+    residual, scale = projection.residual, projection.row_scale
 
     def loss(x: Tensor) -> Tensor:
         return torch.stack(list(mean_squares(residual, packing.unpack(x), scale).values())).sum()
@@ -66,9 +67,8 @@ def strong(residual: Residual, packing: Packing, scale: Mapping[str, float]) -> 
     return loss
 
 
-def distance(residual: Residual, packing: Packing, scale: Mapping[str, float]) -> PhysicsLoss:
-    """Return the squared distance to the constraint set, one Gauss-Newton step, J held fixed."""
-    projection = Projection(residual, packing.norm(), scale)
+def distance(projection: Projection, packing: Packing) -> PhysicsLoss:
+    """Return the squared distance to the constraint set, to first order, J held fixed."""
 
     def loss(x: Tensor) -> Tensor:
         correction = projection.correction(packing.unpack(x.detach()))

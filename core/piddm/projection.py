@@ -139,15 +139,19 @@ class Projection:
 
     def _check(self, x: Fields) -> None:
         """Refuse what is not on the set, by the rounding of the fields' precision."""
-        rows = self.vector(x)
-        error = (rows * self._hard.to(rows)).square().mean(1).nan_to_num(torch.inf)
-        precise = rows.dtype == torch.float64
+        error = self.error(x)
+        precise = error.dtype == torch.float64
         if bool((error > (1e-12 if precise else 1e-4)).any()):
             raise PiddmError(
                 f"no nearest solution of {', '.join(self.row_scale)} was found: sample "
                 f"{int(error.argmax())} stays at a normalised residual of {float(error.max()):.1e};"
                 " start nearer to the equation, or hold less"
             )
+
+    def error(self, fields: Fields) -> Tensor:
+        """Return the mean square of all rows, soft ones as zero, ``(batch,)``; no NaN."""
+        rows = self.vector(fields)
+        return (rows * self._hard.to(rows)).square().mean(1).nan_to_num(torch.inf)
 
     def vector(self, fields: Fields) -> Tensor:
         """Return all rows as ``(batch, rows)``, each divided by its equation's scale."""

@@ -58,6 +58,13 @@ def solve(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A solver's setting; repeatedly."),
     ] = None,
+    project: Annotated[
+        bool,
+        typer.Option(
+            "--project",
+            help="End at the nearest fields that satisfy the equation and keep to what is known.",
+        ),
+    ] = False,
     truth: Annotated[Path | None, typer.Option(help="A dataset with the true solution.")] = None,
     truth_sample: Annotated[int, typer.Option(min=0, help="Which of its samples.")] = 0,
     out: Annotated[
@@ -88,13 +95,14 @@ def solve(
     grid = loaded.residual.grid
     seen = read_observations(observations, loaded.pde, grid, sigma, sample, fields)
     true = None if truth is None else read_truth(truth, loaded.pde, grid, truth_sample)
-    name = f"{task}-{observations.stem}-{solver}-n{samples}-seed{seed}"
+    ending = "-projected" if project else ""
+    name = f"{task}-{observations.stem}-{solver}{ending}-n{samples}-seed{seed}"
     target = out or folder / "solutions" / name
     options.writable(target / "solution.h5", overwrite or out is None)
     try:
         solution = loaded.solve(
             task, seen, solver, samples, seed=seed, batch=batch or BATCH, settings=chosen,
-            interpolation=interpolation,
+            interpolation=interpolation, project=project,
         )  # fmt: skip
     except KeyboardInterrupt:
         options.say(f"interrupted: none of {samples} members was there yet; a smaller --batch "
@@ -110,8 +118,13 @@ def solve(
             typer.echo(f"wrote {path}")
     if solution.doubt:
         options.say(f"warning: {solution.doubt}")
-    if len(solution) < samples:
-        options.say(f"interrupted: kept {len(solution)} of {samples} members in {target}")
+    finished = len(solution) - solution.unfinished
+    if solution.projected is not None and solution.projected < finished:
+        options.say(f"warning: {finished - solution.projected} members are too far from the "
+                    "equation for a projection, and stay as the solver found them")  # fmt: skip
+    if len(solution) < samples or solution.unfinished:
+        as_is = f", {solution.unfinished} of them unfinished" if solution.unfinished else ""
+        options.say(f"interrupted: kept {len(solution)} of {samples} members{as_is}, in {target}")
         raise typer.Exit(INTERRUPTED_CODE)
 
 
@@ -196,9 +209,11 @@ def observe(
         if name or pde or size:
             raise UsageError("a run has its equation and its grid: give either --run or these")
         config, _ = find_run(run)
-        equation, size = get_pde(config.pde), config.data.size
+        equation = get_pde(config.pde)
+        grid = config.data.grid(equation.grid)
     else:
         equation = get_pde(options.equation(name, pde))
+        grid = equation.grid if size is None else equation.grid.resized(size)
     for path in (out, truth):
         options.writable(path, overwrite)
     from piddm import dataset
@@ -209,7 +224,6 @@ def observe(
     from piddm.tasks.reading import chosen
 
     options.limit_threads()
-    grid = equation.grid if size is None else equation.grid.resized(size)
     seen = fields or ",".join(equation.field_names)
     chosen(seen, equation, grid)  # before the work: a typo shows at once
     drawn = draw_truth(equation, grid, seed)

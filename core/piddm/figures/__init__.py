@@ -3,6 +3,7 @@
 from piddm.figures.calibration import calibration
 from piddm.figures.convergence import convergence, scales
 from piddm.figures.gallery import gallery
+from piddm.figures.jensen import jensen
 from piddm.figures.samples import samples
 from piddm.figures.solutions import solution
 from piddm.figures.style import save
@@ -10,6 +11,6 @@ from piddm.figures.tradeoff import tradeoff
 from piddm.figures.training import training
 
 __all__ = [
-    "calibration", "convergence", "gallery", "samples", "save", "scales", "solution", "tradeoff",
+    "calibration", "convergence", "gallery", "jensen", "samples", "save", "scales", "solution", "tradeoff",
     "training",
 ]  # fmt: skip

@@ -52,6 +52,8 @@ class ClassicalSolver(Solver):
         steps: Gauss-Newton steps, at most.
     """
 
+    exact = True
+
     def __init__(self, run: Run, steps: int = 40) -> None:
         if steps < 1:
             raise UsageError("classical takes at least 1 step")
@@ -75,6 +77,11 @@ class ClassicalSolver(Solver):
         anchor = torch.randn(count, problem.size, generator=generator, dtype=torch.float64)
         noise = torch.randn(count, problem.seen, generator=generator, dtype=torch.float64)
         search = _Search(problem, anchor, noise)
+
+        def members() -> Members:
+            return Members(problem.members(search.x))
+
+        self.so_far = members
         for step in range(self.steps):
             search.point()
             going = int(search.going.sum())
@@ -87,7 +94,7 @@ class ClassicalSolver(Solver):
                 "going": float(going),
             }
             yield Progress("classical", step + 1, self.steps, values)
-        return Members(problem.members(search.x))
+        return members()
 
 
 class _Search:

@@ -88,14 +88,22 @@ class HamiltonianSolver(Solver):
         posterior = Posterior(self.run, task, self.weight, self.tolerance)
         target, total = posterior.target, self.rounds + self.steps
         drawn = torch.randn((max(self.candidates, count), posterior.dimension), generator=generator)
-        calls, noise, seen = len(drawn), drawn, posterior.look(drawn)
+        calls, start = len(drawn), drawn[:count]
+
+        def members() -> Members:
+            fields = self.run.packing.unpack(posterior.generate(start))
+            return Members(fields, -(-calls // count))
+
+        self.so_far = members
+        noise, seen = drawn, posterior.look(drawn)
         rounds = smooth(drawn, posterior.look, target, self.rounds, generator)
         for done, state in enumerate(rounds, 1):
             noise, seen = state
+            start = noise[:count]
             calls += len(drawn)
             misfit = float((seen - target).square().mean().sqrt())
             yield Progress("hamiltonian", done, total, {"misfit": misfit})
-        start, jacobian = noise[:count], noise.new_zeros(0, posterior.dimension)
+        jacobian = noise.new_zeros(0, posterior.dimension)
         if len(target) <= DENSE:
             best = noise[(seen - target).square().sum(1).argmin()]
             condition = precondition(posterior.jacobian(best))
@@ -122,8 +130,7 @@ class HamiltonianSolver(Solver):
                 "step": state.step,
             }
             yield Progress("hamiltonian", self.rounds + done, total, values)
-        fields = self.run.packing.unpack(posterior.generate(start))
-        return Members(fields, -(-calls // count))
+        return members()
 
 
 class State(NamedTuple):

@@ -16,14 +16,19 @@ from piddm.symbolic.operators import D
 if TYPE_CHECKING:
     from piddm.pde import PDE
 
+caught = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore
+
 Compute = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 
-STEPS, HALVINGS = 20, 5
-"""Gauss-Newton steps where a param does not enter linearly, and how often each may be halved."""
+STEPS, HALVINGS, SETTLED = 20, 5, 1e-4
+"""Gauss-Newton steps where a param does not enter linearly, how often each may be halved, and the
+relative step, squared by the last one, at which they end."""
 
 
 class Fit:
     r"""Least squares over the rows that depend on a param, sample by sample.
+
+    The mean square of each equation and condition counts the same, however many rows it has.
 
     .. math:: p \leftarrow p - (J_p^T J_p)^{-1} J_p^T R(x, p), \qquad J_p = \partial R/\partial p,
 
@@ -58,13 +63,17 @@ class Fit:
             named = {name: p[:, k] for k, name in enumerate(missing)}
             out = compute(fields | named)
             wanted = sorted(k for k in out if k.split("\n")[0] in self._labels)
-            return torch.cat([out[k].flatten(1) for k in wanted], dim=1)
+            parts = [out[k].flatten(1) for k in wanted]
+            return torch.cat([v / v.shape[1] ** 0.5 for v in parts], dim=1)
 
         p = like.new_tensor([self._defaults[name] for name in missing]).repeat(batch, 1)
         if not self._linear:
             with torch.no_grad():
                 for _ in range(STEPS):
-                    p = self._damped(rows, p)
+                    last, p = p, self._damped(rows, p)
+                    # What is under a transform of torch cannot be asked.
+                    if not caught(p) and bool((p - last).abs().le(SETTLED * p.abs()).all()):
+                        break
         step, value = self._step(rows, p)
         if not self._linear:
             with torch.no_grad():
@@ -101,6 +110,8 @@ class Fit:
         before = value.square().sum(1)
         for _ in range(HALVINGS):
             worse = ~(rows(p - step).square().sum(1) <= before)
+            if not caught(worse) and not bool(worse.any()):
+                return p - step
             step = torch.where(worse[:, None], step / 2, step)
         worse = ~(rows(p - step).square().sum(1) <= before)
         return torch.where(worse[:, None], p, p - step)

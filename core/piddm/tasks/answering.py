@@ -15,7 +15,7 @@ from piddm.interfaces import Fields, Members, Solver, Task
 from piddm.physics import mean_squares
 from piddm.plugins import current
 from piddm.randomness import generator
-from piddm.tasks.finishing import EXACT, finisher
+from piddm.tasks.finishing import EXACT, VANISHED, Finisher
 from piddm.tasks.sensors import Sensors
 from piddm.tasks.settings import checked
 from piddm.tasks.solution import Solution, merged
@@ -24,7 +24,7 @@ from piddm.training import Progress
 if TYPE_CHECKING:
     from piddm.api import Run
 
-BATCH = 32
+BATCH = 100
 """Members that are looked for together."""
 
 
@@ -40,7 +40,7 @@ class Answering:
         batch: Members that are looked for together; halved where memory does not suffice.
         settings: The solver's own.
         project: End at the nearest fields that satisfy equation and observations
-            (:mod:`piddm.tasks.finishing`).
+            (:mod:`piddm.tasks.finishing`); a solver whose members do so as they are is left alone.
 
     Raises:
         UsageError: If a name or a setting is not known, or the task is for another grid.
@@ -66,9 +66,12 @@ class Answering:
         chosen = checked(solver, current().get("solver", solver), settings or {})
         self._solver: Solver = current().build("solver", solver, Solver, run, **chosen)
         self.sensors = Sensors(task.observations, run.pde.field_names, task.interpolation)
-        self._finish = finisher(run, task) if project else None
+        self.project = project
+        self._finish = Finisher(run, task) if project and not self._solver.exact else None
         self._parts: list[Members] = []
-        self.seconds = 0.0
+        self._totals: dict[str, int] = {}
+        self._working = False
+        self.seconds, self.unfinished = 0.0, 0
 
     @property
     def found(self) -> int:
@@ -81,30 +84,46 @@ class Answering:
         while (start := self.found) < self.members:
             count = min(self.batch, self.members - start)
             draw = generator(self.seed, "members", start)
-            steps, total = _Kept(self._solver.solve(self.task, count, draw)), 1
+            steps, last = _Kept(self._batch(count, draw)), Progress(self.solver, 1, 1, {})
             try:
-                for progress in steps:
-                    self.seconds, total = time.perf_counter() - began, progress.total
-                    yield self._within(progress, start, count)
+                for last in steps:
+                    self._working, self.seconds = True, time.perf_counter() - began
+                    yield self._within(last, start, count)
             except (MemoryError, RuntimeError) as error:
+                self._working = False
                 if not out_of_memory(error):
                     raise
                 if count == 1:
                     raise PiddmError("there is not memory enough for one member") from error
                 self.batch = count // 2
                 continue
-            found = steps.result
-            if self._finish is not None:
-                found = replace(found, fields=self._finish(found.fields, draw))
-            self._parts.append(found)
-            self.seconds = time.perf_counter() - began
+            self._parts.append(steps.result)
+            self._working, self.seconds = False, time.perf_counter() - began
             values = {"members": float(self.found), "batch": float(count)}
-            yield self._within(Progress(self.solver, total, total, values), start, count)
+            ended = replace(last, done=last.total, values=values)
+            yield self._within(ended, start, count)
+
+    def _batch(self, count: int, draw: torch.Generator) -> Generator[Progress, None, Members]:
+        found = yield from self._solver.solve(self.task, count, draw)
+        if self._finish is None:
+            return found
+        fields = yield from self._finish(found.fields, draw)
+        return replace(found, fields=fields)
 
     def _within(self, progress: Progress, start: int, count: int) -> Progress:
-        """Say where the whole stands, in steps of batches of the first one's size."""
-        done, every = start * progress.total + count * progress.done, self.members * progress.total
-        return Progress(self.solver, done // self._unit, every // self._unit, progress.values)
+        """Say where the whole stands, in steps of a stage's first batch."""
+        total = self._totals.setdefault(progress.stage, progress.total)
+        done = (start * progress.total + count * progress.done) * total // progress.total
+        return replace(progress, done=done // self._unit, total=self.members * total // self._unit)
+
+    def take(self) -> None:
+        """Take the members of a batch in progress as they are, where its solver has them."""
+        offer = self._solver.so_far
+        if self._working and offer is not None:
+            found = offer()
+            self.unfinished = len(next(iter(found.fields.values())))
+            self._parts.append(found)
+            self._working = False
 
     def solution(self) -> Solution:
         """Return what is found so far.
@@ -114,22 +133,27 @@ class Answering:
         """
         if not self._parts:
             raise PiddmError("no member was found yet: let the solver finish a batch at least")
-        fields = merged([dict(p.fields) for p in self._parts])
+        # What was interrupted may lack free params: only the fields are in every part then.
+        common = [k for k in self._parts[0].fields if all(k in p.fields for p in self._parts)]
+        fields = merged([{k: p.fields[k] for k in common} for p in self._parts])
         exact = {k: v.detach().double().cpu() for k, v in fields.items()}
         tolerance = self._tolerance()
-        seen = self.sensors(exact)
+        seen, residual = self.sensors(exact), self._residual(exact)
+        projects = self.project or self._solver.exact
         return Solution(
             task=self.task,
             pde=self.run.pde.name,
             grid=self.run.residual.grid,
             solver=self.solver,
             fields=exact,
-            residual=self._residual(exact),
+            residual=residual,
             misfit=((seen - self.sensors.values) / tolerance).square().mean(1),
             tolerance=tolerance,
             calls=self._parts[0].calls,
             seconds=self.seconds,
             asked=self.members,
+            unfinished=self.unfinished,
+            projected=int((residual <= VANISHED).sum()) if projects else None,
         )
 
     def _tolerance(self) -> Tensor:

@@ -6,23 +6,29 @@ r"""The last step of an answer: the nearest fields that satisfy the equation and
 fields over their deviations, tau the model's own error in these units. A member x that a generator
 made says where the truth is up to tau; the observations and the equation say the rest. Exact
 observations have a sigma of a thousandth of the deviation: where there are more of them than the
-equation leaves free, they cannot all be met to the last digit. The inputs of a forward task are
+equation leaves free, they cannot all be met to the last digit. Exact inputs of a forward task are
 held as they are, which leaves a solve.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Generator as Steps
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from piddm.derived import held
+from piddm.errors import PiddmError
 from piddm.interfaces import Fields, Task
 from piddm.projection import Projection
+from piddm.symbolic.operators import Param
 from piddm.tasks.given import with_params
 from piddm.tasks.observed import SEEN, Observed
 from piddm.tasks.sensors import Sensors
+from piddm.tasks.solution import merged
+from piddm.training import Progress
 
 if TYPE_CHECKING:
     from piddm.api import Run
@@ -31,47 +37,98 @@ if TYPE_CHECKING:
 EXACT = 1e-3
 """Sigma of an exact observation, over the field's deviation."""
 
+FINEST = 1e-6
+"""Least sigma, over the field's deviation: rounding would make less of it a contradiction."""
 
-def finisher(run: Run, task: Task) -> Callable[[Fields, Generator], dict[str, Tensor]]:
-    """Return what takes members ``(count, *axes)`` to that nearest point, float64.
+TOGETHER = 8
+"""Members that are projected together."""
+
+VANISHED = 1e-12
+"""Normalised residual, mean square, up to which a member satisfies the equation."""
+
+
+class Finisher:
+    """Takes members to that nearest point.
 
     Args:
-        run: Residual, scales, and the student's distance from solutions, which is tau.
+        run: Residual and scales.
         task: What is known.
+        tolerance: tau; where None is given, the root of the student's constraint distance.
     """
-    residual = with_params(run.residual, task.observations.params)
-    names, scale = residual.field_names, run.packing.field_scale()
-    sensors = Sensors(task.observations, names, task.interpolation)
-    if task.kind == "forward":
-        known = sensors.known
-        projection = Projection(residual, run.packing.norm(), run.scale, held=known)
-        flat = torch.zeros(len(names) * sensors.nodes, dtype=torch.float64)
-        flat[sensors.index[sensors.weight.abs() > 0.5]] = sensors.values
-        values = dict(zip(names, flat.split(sensors.nodes), strict=True))
 
-        def solve(members: Fields, generator: Generator) -> dict[str, Tensor]:
-            placed = {
-                k: torch.where(
-                    torch.from_numpy(known[k]), values[k].view(run.residual.grid.shape), v.double()
-                )
-                for k, v in members.items()
-                if k in names
-            }
-            return projection(placed)
+    def __init__(self, run: Run, task: Task, tolerance: float | None = None) -> None:
+        residual = with_params(run.residual, task.observations.params)
+        self._sensors = sensors = Sensors(
+            task.observations, residual.field_names, task.interpolation
+        )
+        norm, scale = run.packing.norm(), run.packing.field_scale()
+        self._known = _inputs(run, task, sensors)
+        if self._known:
+            inputs = {k: at for k, (at, _) in self._known.items()}
+            self._projection = Projection(residual, norm, run.scale, held=inputs)
+            return
+        unit = torch.tensor([scale[k] for k in sensors.names], dtype=torch.float64)[sensors.field]
+        sigma = torch.where(sensors.sigma > 0, sensors.sigma.maximum(FINEST * unit), EXACT * unit)
+        tau = tolerance or run.metrics["student"].constraint_distance ** 0.5
+        slack = {SEEN: (sigma / unit / tau).square().numpy()}
+        self._projection = Projection(
+            Observed(residual, sensors, unit), norm, {**run.scale, SEEN: 1.0}, slack=slack
+        )
 
-        return solve
-    unit = torch.tensor([scale[k] for k in names], dtype=torch.float64)[sensors.field]
-    sigma = torch.where(sensors.sigma > 0, sensors.sigma, EXACT * unit)
-    tau = run.metrics["student"].constraint_distance ** 0.5
-    seen = Observed(residual, sensors, unit)
-    slack = {SEEN: (sigma / unit / tau).square().numpy()}
-    projection = Projection(seen, run.packing.norm(), {**run.scale, SEEN: 1.0}, slack=slack)
+    def __call__(
+        self, members: Fields, generator: Generator
+    ) -> Steps[Progress, None, dict[str, Tensor]]:
+        """Yield progress, and return fields ``(count, *axes)``, float64, and free params.
 
-    def finish(members: Fields, generator: Generator) -> dict[str, Tensor]:
-        exact = {k: v.double() for k, v in members.items() if k in names}
-        count = len(next(iter(exact.values())))
+        A member too far off for the equation stays as it is.
+
+        Args:
+            members: Fields ``(count, *axes)``; params among them are found anew.
+            generator: Of the perturbations xi.
+        """
+        sensors, parts = self._sensors, []
+        exact = {k: members[k].detach().cpu().double() for k in sensors.names}
+        count = len(exact[sensors.names[0]])
         xi = torch.randn((count, len(sensors)), generator=generator, dtype=torch.float64)
-        found = projection(exact | {SEEN: sensors.values + sensors.sigma * xi})
-        return {k: v for k, v in found.items() if k != SEEN}
+        if self._known:
+            for name, (at, values) in self._known.items():
+                exact[name] = torch.where(torch.from_numpy(at), values, exact[name])
+        else:
+            exact[SEEN] = sensors.values + sensors.sigma * xi
+        for start in range(0, count, TOGETHER):
+            parts.append(self._nearest({k: v[start : start + TOGETHER] for k, v in exact.items()}))
+            yield Progress("project", min(start + TOGETHER, count), count, {})
+        return {k: v for k, v in merged(parts).items() if k != SEEN}
 
-    return finish
+    def _nearest(self, members: dict[str, Tensor]) -> dict[str, Tensor]:
+        count = len(members[self._sensors.names[0]])
+        start = self._projection.residual.fit(members)
+        try:
+            found = self._projection(members, strict=False)
+        except PiddmError:
+            if count == 1:
+                return start
+            # One that has no nearest point must not take the others' with it.
+            every = [{k: v[i : i + 1] for k, v in members.items()} for i in range(count)]
+            return merged([self._nearest(one) for one in every])
+        there = self._projection.error(found) <= VANISHED
+        return {
+            k: torch.where(there.view(-1, *[1] * (v.ndim - 1)), v, start[k])
+            for k, v in found.items()
+        }
+
+
+def _inputs(run: Run, task: Task, sensors: Sensors) -> dict[str, tuple[np.ndarray, Tensor]]:
+    """Return where fields are inputs and their values, if the task is to solve for exact ones."""
+    pde, grid = run.pde, run.residual.grid
+    if task.kind != "forward":
+        return {}
+    inputs = held(pde, grid, (g for g in pde.inputs if not isinstance(g, Param)))
+    needed = np.concatenate([inputs[k].ravel() for k in sensors.names])
+    single, slot = (sensors.weight.abs() > 1 - 1e-9).nonzero(as_tuple=True)
+    at = sensors.index[single, slot]
+    if bool((sensors.sigma[single][needed[at]] > 0).any()):
+        return {}
+    values = torch.zeros(len(needed), dtype=torch.float64).index_copy(0, at, sensors.values[single])
+    parts = values.view(-1, *grid.shape)
+    return {k: (inputs[k], part) for k, part in zip(sensors.names, parts, strict=True)}

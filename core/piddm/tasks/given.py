@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from piddm.interfaces import Fields, Residual
@@ -49,8 +48,4 @@ class GivenParams(Residual):
 
 def with_params(residual: Residual, params: Mapping[str, float]) -> Residual:
     """Return the residual with these params known, itself where there are none."""
-    return (
-        GivenParams(residual, {k: torch.tensor(v).item() for k, v in params.items()})
-        if params
-        else residual
-    )
+    return GivenParams(residual, params) if params else residual

@@ -4,7 +4,7 @@
 
     solution.h5
     /                schema, schema_version, pde, task, interpolation, solver, calls, seconds,
-                     asked, and as JSON: grid
+                     asked, unfinished, projected (where it was), and as JSON: grid
     /members         field name to (members, *axes), free params (members,), float64
     /mean, /std, /quantile_05, /quantile_50, /quantile_95    field name to (*axes)
     /residual, /misfit    (members,), and /tolerance (observations,)
@@ -70,8 +70,11 @@ def write_solution(solution: Solution, path: Path | str) -> None:
             schema=SCHEMA, schema_version=SCHEMA_VERSION, pde=solution.pde,
             task=solution.task.kind, interpolation=solution.task.interpolation,
             solver=solution.solver, calls=solution.calls, seconds=solution.seconds,
-            asked=solution.asked, grid=json.dumps(solution.grid.to_dict()),
+            asked=solution.asked, unfinished=solution.unfinished,
+            grid=json.dumps(solution.grid.to_dict()),
         )  # fmt: skip
+        if solution.projected is not None:
+            file.attrs["projected"] = solution.projected
         for group, fields in groups.items():
             for name, values in fields.items():
                 file[f"{group}/{name}"] = values.numpy()
@@ -92,6 +95,8 @@ class _Header(BaseModel):
     calls: Annotated[int, Field(ge=0)]
     seconds: Annotated[FiniteFloat, Field(ge=0)]
     asked: Annotated[int, Field(ge=1)]
+    unfinished: Annotated[int, Field(ge=0)] = 0
+    projected: Annotated[int, Field(ge=0)] | None = None
     grid: Json[dict[str, AxisData]]
 
 
@@ -130,7 +135,7 @@ def read_solution(path: Path | str) -> Solution:
         return Solution(
             task=Task(header.task, seen, header.interpolation), pde=header.pde, grid=grid,
             solver=header.solver, fields=members, calls=header.calls, seconds=header.seconds,
-            asked=header.asked, **own,
+            asked=header.asked, unfinished=header.unfinished, projected=header.projected, **own,
         )  # fmt: skip
 
 

@@ -35,6 +35,8 @@ class Solution:
         calls: Network calls that each member cost.
         seconds: Wall-clock of the whole.
         asked: How many members were asked for.
+        unfinished: How many of the members, the last ones, are as an interruption found them.
+        projected: How many satisfy the equation to round-off, where that was asked for.
     """
 
     task: Task
@@ -48,6 +50,8 @@ class Solution:
     calls: int
     seconds: float
     asked: int
+    unfinished: int = 0
+    projected: int | None = None
 
     def __len__(self) -> int:
         return len(self.misfit)
@@ -123,6 +127,10 @@ class Solution:
             "seconds": self.seconds,
             "spread": {k: float(v.mean()) for k, v in self.std.items()},
         }
+        if self.unfinished:
+            found["unfinished"] = self.unfinished
+        if self.projected is not None:
+            found["projected"] = self.projected
         if doubt := self.doubt:
             found["doubt"] = doubt
         if truth:
