@@ -201,13 +201,23 @@ def test_between_met_and_ignored(algebra):
     """No slack meets the observations, endless slack is the plain projection."""
     run, projection, state, met, _ = softly(POISSON, 1e-12, algebra)
     rows = projection.residual(met)[SEEN]
-    # Conjugate gradients bound the error of the move; what is seen of it can be a little more.
-    assert float(rows.abs().max()) < (1e-5 if algebra == "banded" else 1e-3)
+    assert float(rows.abs().max()) < 1e-5
     run, projection, state, free, _ = softly(POISSON, 1e12, algebra)
     plain = Projection(run.residual, run.packing.norm(), run.scale)({k: state[k] for k in "au"})
     for k, size in run.packing.norm().items():
         assert float((free[k] - plain[k]).abs().max()) < 1e-5 * size
     assert float(projection.residual(free)[SEEN].abs().max()) > 0.1
+
+
+def test_the_border_of_soft_rows_saves_iterations(monkeypatch):
+    """Its diagonal takes tens of them; the answer is the same."""
+    _, projection, _, found, _ = softly(POISSON, 1e-4, "gradients")
+    assert projection.normal.iterations <= 4
+    monkeypatch.setattr("piddm.gradient_normal.BORDER", 0)
+    _, plain, _, same, _ = softly(POISSON, 1e-4, "gradients")
+    assert plain.normal.iterations > 20
+    for k in "au":
+        assert float((found[k] - same[k]).norm() / same[k].norm()) < 1e-4
 
 
 @pytest.mark.parametrize("algebra", ALGEBRAS)

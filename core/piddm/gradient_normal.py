@@ -7,6 +7,10 @@ matrix at a mean state (:mod:`piddm.modes`), so that iterations are few. The mea
 .. math:: r^T M r \approx r^T K^{-1} r = |W J^T (m - m^*)|^2,
 
 the squared error of the move itself, not of the rows, and it is what the tolerance bounds.
+
+Soft rows are at single places, no Fourier mode knows them. They stand in a border around the hard
+ones, :math:`K = \begin{pmatrix} A & B \\ B^T & D \end{pmatrix}`, and M is that matrix' inverse at
+the mean state, by A's and the small matrix :math:`D - B^T A^{-1} B`.
 """
 
 from __future__ import annotations
@@ -19,13 +23,19 @@ from torch import Tensor
 
 from piddm.errors import UsageError
 from piddm.interfaces import Fields, Residual
-from piddm.modes import preconditioner
+from piddm.modes import mean_state, preconditioner
 from piddm.normal import Linearised, NormalEquations, Part, Solved
 
 LIMIT = 300
 """Iterations at most. What is reached by then is taken: where rows contradict one another the best
 there is, which a strict projection refuses by itself."""
 
+
+BORDER = 20_000_000
+"""Entries of B at most, 160 MB; beyond, soft rows have a diagonal."""
+
+TOGETHER = 16
+"""Columns of B that are found at once."""
 
 FINEST = {torch.float32: (1e-3, 1e-12), torch.float64: (0.0, 1e-26)}
 """Least tolerance by precision, and the mean square of scaled rows below which nothing is gained.
@@ -71,7 +81,6 @@ class GradientNormal(NormalEquations):
         return _Linearised(self, fields, self._precondition)
 
     def _preconditioner(self, fields: Fields) -> Callable[[Tensor], Tensor]:
-        """Return that of the hard rows; soft ones, at single places, have a diagonal."""
         soft = self.slack > 0
         if not bool(soft.any()):
             return preconditioner(self.residual, fields, self.weights, self.row_scale)
@@ -81,12 +90,42 @@ class GradientNormal(NormalEquations):
                 hard.append(name)
         part = Part(self.residual, hard)
         inner = preconditioner(part, fields, self.weights, self.row_scale)
+        if int(soft.sum()) * len(soft) <= BORDER:
+            return self._bordered(fields, soft, inner)
         beside = 1 / (1 + self.slack[soft])
 
         def apply(rows: Tensor) -> Tensor:
             found = torch.empty_like(rows)
             found[:, ~soft] = inner(rows[:, ~soft])
             found[:, soft] = rows[:, soft] * beside.to(rows)
+            return found
+
+        return apply
+
+    def _bordered(
+        self, fields: Fields, soft: Tensor, inner: Callable[[Tensor], Tensor]
+    ) -> Callable[[Tensor], Tensor]:
+        """Return the inverse at the mean state, A's given, on the fields' device."""
+        mean, parts = mean_state(self.residual, fields), []
+        soft = soft.to(mean[self.residual.field_names[0]].device)
+        for chosen in soft.nonzero()[:, 0].split(TOGETHER):
+            count = len(chosen)
+            copies = {k: v.expand(count, *v.shape[1:]) for k, v in mean.items()}
+            one = torch.zeros(count, len(soft)).to(copies[self.residual.field_names[0]])
+            one[torch.arange(count), chosen] = 1.0
+            here = _Linearised(self, copies, inner)
+            parts.append(here.push(here.pull(one)))
+        columns, slack = torch.cat(parts), self.slack.to(parts[0])[soft]
+        solved = inner(columns[:, ~soft])
+        small = columns[:, soft] + slack.diag() - columns[:, ~soft] @ solved.mT
+        values, vectors = torch.linalg.eigh((small + small.mT) / 2)
+        # Where A's inverse is a rough one, as of a diagonal, the difference may come out negative.
+        inverse = vectors / values.clamp_min(float(slack.min())) @ vectors.mT
+
+        def apply(rows: Tensor) -> Tensor:
+            across, found = solved.to(rows), torch.empty_like(rows)
+            own = (rows[:, soft] - rows[:, ~soft] @ across.mT) @ inverse.to(rows)
+            found[:, ~soft], found[:, soft] = inner(rows[:, ~soft]) - own @ across, own
             return found
 
         return apply
@@ -143,7 +182,7 @@ class _Linearised(Linearised):
     def _moving(self, rows: Tensor) -> Tensor:
         return rows if self._moves is None else rows * self._moves
 
-    def _pull(self, multipliers: Tensor) -> Tensor:
+    def pull(self, multipliers: Tensor) -> Tensor:
         """Return W J^T m as ``(batch, columns)``."""
         found = torch.autograd.grad(
             self._rows, list(self._leaves.values()), multipliers,
@@ -177,7 +216,7 @@ class _Linearised(Linearised):
             rest, multipliers = rest.clone(), torch.zeros_like(rest)
             moved = rest.new_zeros(len(rest), len(self._weights))
         else:
-            multipliers, moved = start.clone(), self._pull(start)
+            multipliers, moved = start.clone(), self.pull(start)
             rest = rest - self._moving(self.push(moved)) - self._slack * start
             better = self._precondition(rest)
         direction, size = better.clone(), (rest * better).sum(1, keepdim=True)
@@ -185,7 +224,7 @@ class _Linearised(Linearised):
         while self._normal.iterations < LIMIT:
             if bool(((size[:, 0] <= enough) | (rest.square().mean(1) <= nothing)).all()):
                 break
-            move = self._pull(direction)
+            move = self.pull(direction)
             change = self._moving(self.push(move)) + self._slack * direction
             length = size / (direction * change).sum(1, keepdim=True).clamp_min(1e-30)
             multipliers.addcmul_(length, direction)

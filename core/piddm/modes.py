@@ -48,16 +48,22 @@ def preconditioner(
     return Modes(residual, probe, layout, weights)
 
 
+def mean_state(residual: Residual, fields: Fields) -> dict[str, Tensor]:
+    """Return the mean over states and periodic axes, ``(1, *grid.shape)``, and of params."""
+    along = [d + 1 for d, periodic in enumerate(residual.grid.periodic) if periodic]
+    found = {}
+    for name, value in fields.items():
+        axes = [0, *along] if name in residual.field_names else [0]
+        found[name] = value.mean(axes, keepdim=True).expand(1, *value.shape[1:]).clone()
+    return found
+
+
 class _Probe:
     """The rows' change along directions, at the mean of some states."""
 
     def __init__(self, residual: Residual, fields: Fields, row_scale: Mapping[str, float]) -> None:
         self._residual, self._scale, self.grid = residual, row_scale, residual.grid
-        along = [d + 1 for d, periodic in enumerate(self.grid.periodic) if periodic]
-        self.mean = {}
-        for name, value in fields.items():
-            axes = [0, *along] if name in residual.field_names else [0]
-            self.mean[name] = value.mean(axes, keepdim=True).expand(1, *value.shape[1:]).clone()
+        self.mean = mean_state(residual, fields)
 
     def __call__(self, directions: Mapping[str, Tensor]) -> Tensor:
         """Return ``(count, rows)`` of directions ``(count, *grid.shape)``."""

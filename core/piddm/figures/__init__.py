@@ -11,6 +11,6 @@ from piddm.figures.tradeoff import tradeoff
 from piddm.figures.training import training
 
 __all__ = [
-    "calibration", "convergence", "gallery", "jensen", "samples", "save", "scales", "solution", "tradeoff",
-    "training",
+    "calibration", "convergence", "gallery", "jensen", "samples", "save", "scales", "solution",
+    "tradeoff", "training",
 ]  # fmt: skip
