@@ -28,7 +28,7 @@ piddm sample --pde {name} --count 16 --figure
 ```"""
 
 DERIVED = "the derived solver: Newton's method on the residual itself, with the inputs held"
-OWN = "a solver of the equation's own, compared with the derived one"
+OWN = "a solver of the equation's own, compared with the derived one where there is one"
 
 
 def page(pde: PDE, result: dict) -> str:

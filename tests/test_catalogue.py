@@ -38,6 +38,8 @@ ROOT = Path(__file__).parents[1]
 NAMES = [entry.name for entry in piddm.list_pdes() if entry.plugin == "pdes"]
 FILES = sorted((ROOT / "plugins" / "piddm_pdes").glob("[!_]*.py"))
 QUICK = ["rows", "floor", "truth_against_zero", "gradient", "batch_independence"]
+HEAVY = ["shallow-water", "sphere-allen-cahn"]
+"""Those whose full verification takes minutes; the part that is quick is always run."""
 LONGEST = 60
 PAGES, LARGEST_FIGURE = ROOT / "docs" / "equations", 120_000
 LINE = Grid(x=Axis(0, 1, 64, periodic=True))
@@ -57,14 +59,16 @@ def nodes(grid, name):
     return torch.from_numpy(grid.axes[name].coordinates())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", HEAVY)
 def test_an_equation_is_sound(name):
-    pde = get_pde(name)
-    conforms(pde, QUICK, size=16 if len(pde.grid.axes) < 3 else 8)
+    conforms(get_pde(name), QUICK, size=8)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+def marked(name):
+    return pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name
+
+
+@pytest.mark.parametrize("name", [marked(name) for name in NAMES])
 def test_an_equation_passes_every_check(name):
     conforms(get_pde(name))
 
