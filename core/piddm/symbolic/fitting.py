@@ -68,11 +68,14 @@ class Fit:
 
         p = like.new_tensor([self._defaults[name] for name in missing]).repeat(batch, 1)
         if not self._linear:
+            going = torch.ones_like(p[:, :1], dtype=torch.bool)
             with torch.no_grad():
                 for _ in range(STEPS):
-                    last, p = p, self._damped(rows, p)
+                    # A sample that has settled stays, whatever stands beside it.
+                    last, p = p, torch.where(going, self._damped(rows, p), p)
+                    going = going & ((p - last).abs() > SETTLED * p.abs()).any(1, keepdim=True)
                     # What is under a transform of torch cannot be asked.
-                    if not caught(p) and bool((p - last).abs().le(SETTLED * p.abs()).all()):
+                    if not caught(p) and not bool(going.any()):
                         break
         step, value = self._step(rows, p)
         if not self._linear:
