@@ -27,7 +27,7 @@ from piddm.files import read_json, write_json
 from piddm.pde import PDE
 from piddm.plugins import current
 
-NUMERICS = 1
+NUMERICS = 2
 """Raised when the same settings give other results: stencils, solver, models or losses changed."""
 
 
