@@ -52,7 +52,7 @@ class LatentSolver(Solver):
 
     def __init__(
         self, run: Run, *, candidates: int = 512, rounds: int = 6, steps: int = 80,
-        weight: float = 1.0, tolerance: float | None = None,
+        weight: float = 0.1, tolerance: float | None = None,
     ) -> None:  # fmt: skip
         if candidates < 1 or rounds < 0 or steps < 0 or weight < 0 or (tolerance or 1) <= 0:
             raise UsageError(

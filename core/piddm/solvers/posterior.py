@@ -45,7 +45,7 @@ class Posterior:
     """
 
     def __init__(
-        self, run: Run, task: Task, weight: float = 1.0, tolerance: float | None = None
+        self, run: Run, task: Task, weight: float = 0.1, tolerance: float | None = None
     ) -> None:
         self.run, self.task, self.weight = run, task, weight
         self.packing, self.student = run.packing, run.student
