@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -12,7 +13,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from piddm import Axis, Grid, UsageError, plugins
+from piddm import Axis, Grid, UsageError, distill, plugins
 from piddm.cli.app import app
 from piddm.packing import Packing
 from piddm.solvers.gaussian import GaussianSolver
@@ -28,6 +29,13 @@ SOLVERS = [e.name for e in plugins.current().list_all("solver")]
 
 FEW = {"candidates": 6, "rounds": 2, "search": 2, "steps": 4, "leapfrog": 2}
 """Settings that make a solver quick, where it has them."""
+
+SMALL = {
+    "data.size": 16, "data.train": 12, "data.held_out": 8, "network.widths": [8],
+    "teacher.steps": 2, "teacher.batch": 4, "pairs.count": 8, "pairs.steps": 1,
+    "student.steps": 2, "student.batch": 4, "student.physics_batch": 2,
+    "evaluation.count": 8, "evaluation.distance_count": 2,
+}  # fmt: skip
 
 PAGE = Path(__file__).parents[1] / "docs" / "answers.md"
 
@@ -293,3 +301,19 @@ def test_the_command_writes_what_an_interrupted_search_has(
     assert "too far" not in result.stderr
     found = read_solution(tmp_path / "out" / "solution.h5")
     assert (len(found), found.unfinished, found.projected) == (3, 3, 0)
+
+
+def test_a_free_param_is_in_the_answer(tmp_path, monkeypatch):
+    """Fields alone come from the student: the param is what fits each member best, or is known."""
+    monkeypatch.setenv("PIDDM_HOME", str(tmp_path))
+    run = distill("heat", preset="quick", overrides=SMALL, progress=False)
+    truth = draw_truth(run.pde, run.residual.grid, seed=3)
+    values = {"u": truth.fields["u"][0]}
+    seen = Observations.at_nodes(run.residual.grid, values)
+    found = run.solve("reconstruct", seen, "gaussian", 3, project=True, progress=False)
+    assert found.fields["nu"].shape == (3,)
+    assert found.errors({"nu": truth.fields["nu"][0]})["nu"] < 1e-3
+    plain = run.solve("reconstruct", seen, "gaussian", 3, progress=False)
+    assert set(plain.fields) == {"u", "nu"}
+    known = dataclasses.replace(seen, params={"nu": float(truth.fields["nu"][0])})
+    assert set(run.solve("reconstruct", known, "gaussian", 2, progress=False).fields) == {"u"}

@@ -74,7 +74,7 @@ class HamiltonianSolver(Solver):
         if (
             min(candidates, rounds, search, steps, leapfrog) < 1
             or weight < 0
-            or (tolerance or 1) <= 0
+            or (tolerance is not None and tolerance <= 0)
         ):
             raise UsageError(
                 "hamiltonian: candidates, rounds, search, steps and leapfrog are at least 1, the "

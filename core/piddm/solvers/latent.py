@@ -54,7 +54,13 @@ class LatentSolver(Solver):
         self, run: Run, *, candidates: int = 512, rounds: int = 6, steps: int = 80,
         weight: float = 0.1, tolerance: float | None = None,
     ) -> None:  # fmt: skip
-        if candidates < 1 or rounds < 0 or steps < 0 or weight < 0 or (tolerance or 1) <= 0:
+        if (
+            candidates < 1
+            or rounds < 0
+            or steps < 0
+            or weight < 0
+            or (tolerance is not None and tolerance <= 0)
+        ):
             raise UsageError(
                 "latent: candidates are at least 1, rounds, steps and weight at least 0, the "
                 "tolerance positive"

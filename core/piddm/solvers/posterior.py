@@ -86,7 +86,8 @@ class Posterior:
 
     def look(self, noise: Tensor) -> Tensor:
         """Return what is seen of the samples of noise ``(batch, dimension)``, float64."""
-        return self.seen(self.generate(noise)).double()
+        parts = noise.split(TOGETHER)
+        return torch.cat([self.seen(self.generate(part)).double() for part in parts])
 
     @torch.no_grad()
     def generate(self, noise: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from piddm.physics import mean_squares
 from piddm.plugins import current
 from piddm.randomness import generator
 from piddm.tasks.finishing import EXACT, VANISHED, Finisher
+from piddm.tasks.given import with_params
 from piddm.tasks.sensors import Sensors
 from piddm.tasks.settings import checked
 from piddm.tasks.solution import Solution, merged
@@ -36,7 +37,7 @@ class Answering:
         task: The question.
         solver: Name of a registered solver.
         members: How many members.
-        seed: Seed of the members: the first ones do not depend on how many there are.
+        seed: Seed of the members, batch by batch.
         batch: Members that are looked for together; halved where memory does not suffice.
         settings: The solver's own.
         project: End at the nearest fields that satisfy equation and observations
@@ -133,10 +134,7 @@ class Answering:
         """
         if not self._parts:
             raise PiddmError("no member was found yet: let the solver finish a batch at least")
-        # What was interrupted may lack free params: only the fields are in every part then.
-        common = [k for k in self._parts[0].fields if all(k in p.fields for p in self._parts)]
-        fields = merged([{k: p.fields[k] for k in common} for p in self._parts])
-        exact = {k: v.detach().double().cpu() for k, v in fields.items()}
+        exact = merged([self._with_params(p.fields) for p in self._parts])
         tolerance = self._tolerance()
         seen, residual = self.sensors(exact), self._residual(exact)
         projects = self.project or self._solver.exact
@@ -155,6 +153,14 @@ class Answering:
             unfinished=self.unfinished,
             projected=int((residual <= VANISHED).sum()) if projects else None,
         )
+
+    @torch.no_grad()
+    def _with_params(self, fields: Fields) -> dict[str, Tensor]:
+        """Return members with their free params, fitted to their fields where a solver has none."""
+        residual = with_params(self.run.residual, self.task.observations.params)
+        names = (*residual.field_names, *residual.free_params)
+        found = {k: v.detach().cpu().double() for k, v in fields.items() if k in names}
+        return {k: v for k, v in residual.fit(found).items() if k in names}
 
     def _tolerance(self) -> Tensor:
         scale = self.run.packing.field_scale()

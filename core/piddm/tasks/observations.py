@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -46,6 +47,8 @@ class Observations:
     def __post_init__(self) -> None:
         if not sum(len(v) for v in self.values.values()):
             raise UsageError("there are no observations: give at least one value of a field")
+        if bad := [k for k, v in self.params.items() if not math.isfinite(v)]:
+            raise UsageError(f"the param {bad[0]} is {self.params[bad[0]]}: give a finite number")
         for name, points in self.points.items():
             n = len(points)
             if points.shape != (n, len(self.grid.shape)) or any(

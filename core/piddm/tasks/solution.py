@@ -108,8 +108,8 @@ class Solution:
             return ""
         return (
             f"the best member's chi squared is {best * n:.4g} for {n} observations: they "
-            "contradict each other or the equation, their sigma is too small, or the solver is "
-            "not done"
+            "contradict each other or the equation, their sigma is too small, or the solver comes "
+            "no nearer (--project, or the solver hybrid, may)"
         )
 
     def summary(self, truth: Fields | None = None) -> dict[str, object]:
