@@ -247,7 +247,8 @@ def cells(every: list[dict]) -> list[str]:
     for field in good[0]["relative_l2"]:
         values = [a["relative_l2"][field] for a in good]
         spread = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
-        fields.append(f"{field} {100 * statistics.mean(values):.2f} ± {100 * spread:.2f} %")
+        error = f" ± {100 * spread:.2f}" if len(values) > 1 else ""
+        fields.append(f"{field} {100 * statistics.mean(values):.2f}{error} %")
     shares = [
         statistics.mean(statistics.mean(a["coverage"][level].values()) for a in good)
         for level in ("0.5", "0.9")
