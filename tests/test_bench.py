@@ -12,7 +12,8 @@ from piddm.bench import contest
 from piddm.bench.ablations import ABLATIONS, labels_of
 from piddm.bench.contest import Contest
 from piddm.bench.counting import counting
-from piddm.bench.entries import BASELINE, OURS, default_labels, parse, with_baseline
+from piddm.bench.entries import BASELINE, OURS, TRUTH, default_labels, parse, with_baseline
+from piddm.bench.regrid import carried
 from piddm.bench.report import Bench, cell, markdown
 from piddm.bench.results import Result, every, result_path
 from piddm.config import PRESETS, changed, resolve
@@ -200,6 +201,9 @@ def test_calls_are_counted():
         ("one-step+polish", "+projection"),
         ("one-step+refine=0", "+refine=STEPS"),
         ("flow-matching+refine=3", "+refine=STEPS"),
+        ("one-step+grid=9", "+grid=FACTOR"),
+        ("truth", "no method .truth."),
+        ("truth+projection", "no method .truth."),
     ],
 )
 def test_what_cannot_be_read_is_refused(label, word):
@@ -225,6 +229,8 @@ def test_every_label_that_piddm_asks_for_can_be_read():
     for ablation in ABLATIONS.values():
         # An ablation's default is the preset's own: else a curve would lack its point.
         for label in ablation.labels.values():
+            if label == TRUTH:
+                continue
             entry = parse(label, current())
             if entry.kind == "student" and entry.settings:
                 assert changed(config, entry.overrides()) != config
@@ -332,3 +338,30 @@ def test_every_method_takes_an_equation(pde, tmp_path, monkeypatch):
 def test_every_method_takes_unknown_params_films_and_spheres(pde, tmp_path, monkeypatch):
     monkeypatch.setenv("PIDDM_HOME", str(tmp_path))
     nothing_fails(tmp_path, pde, **{"data.size": 8, "data.times": 4, "evaluation.count": 8})
+
+
+def test_samples_are_scored_between_the_nodes_of_training(odd):
+    """A smooth field carried to finer nodes is still that field, and data still alike to data."""
+    grid = get_pde("burgers").grid.resized({"t": 12, "x": 12})
+    finer = grid.resized({"t": 24, "x": 24})
+
+    def smooth(on):
+        t, x = (torch.from_numpy(a.coordinates()) for a in on.axes.values())
+        return {"u": (1 + t[:, None] ** 3) * torch.sin(2 * math.pi * x)[None, None]}
+
+    gap = carried(smooth(grid), grid, finer)["u"] - smooth(finer)["u"]
+    assert float(gap.abs().max()) < 1e-10  # a cubic times a wave: both are exact
+
+    asked = held(odd, "truth+grid=2", "echo+grid=2", "echo+projection+grid=0.5")
+    follow(asked.run(), quiet=True)
+    found = results(odd)
+    assert all(r.status == "ok" for r in found.values()), found
+    own, there = found["truth"].scores, found["truth+grid=2"].scores
+    assert there.pde_error_normalised > 1e3 * own.pde_error_normalised
+    assert there.energy_distance == pytest.approx(own.energy_distance, rel=0.1)
+    on_sphere = held(odd, "truth+grid=2", pde="sphere-poisson", **{"data.size": 8})
+    follow(on_sphere.run(), quiet=True)
+    refusal = next(
+        r for r in results(odd).values() if r.pde == "sphere-poisson" and "+" in r.method
+    )
+    assert (refusal.status, "sphere" in refusal.reason) == ("refused", True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from piddm.bench.entries import BASELINE, OURS
+from piddm.bench.entries import BASELINE, OURS, TRUTH
 from piddm.errors import UsageError, nearest
 from piddm.plugins import current
 
@@ -63,6 +63,20 @@ ABLATIONS: dict[str, Ablation] = {
         "Stencils of another order in training than in scoring.",
         {"2": OURS, "4": f"{OURS}:physics.order=4", "6": f"{OURS}:physics.order=6"},
     ),
+    "grid": Ablation(
+        "Scored on the grid of training, on half and on twice as many nodes an axis.",
+        {
+            f"{who}, {factor} x": label if factor == 1 else f"{label}+grid={factor}"
+            for who, label in (
+                ("truth", TRUTH),
+                ("teacher", BASELINE),
+                ("teacher, projected", f"{BASELINE}+projection"),
+                ("student", OURS),
+                ("student, projected", f"{OURS}+projection"),
+            )
+            for factor in (0.5, 1, 2)
+        },
+    ),
     "operator": Ablation(
         "Training on a wrong equation: its params times a factor.",
         _swept("physics.factor", (0.5, 0.9, 1, 1.1, 2), 1),
@@ -119,4 +133,5 @@ def labels_of(names: list[str]) -> list[str]:
             raise UsageError(
                 f"no ablation {name!r}{nearest(name, known)}; there are all, {', '.join(known)}"
             )
-    return list(dict.fromkeys(v for name in names for v in known[name].labels.values()))
+    found = dict.fromkeys(v for name in names for v in known[name].labels.values())
+    return [label for label in found if label != TRUTH]  # that is in every table

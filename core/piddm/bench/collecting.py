@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from piddm.bench.ablations import ablations
-from piddm.bench.entries import BASELINE, OURS
+from piddm.bench.entries import BASELINE, OURS, TRUTH
 from piddm.bench.report import Bench, cell, is_swept, markdown
 from piddm.bench.results import every
 from piddm.bench.running import Plan
@@ -21,7 +21,7 @@ from piddm.files import atomic_path, read_json, write_json
 from piddm.runs import software
 
 FAMILIES: dict[str, Literal["truth", "teacher", "ours"]] = {
-    "truth": "truth",
+    TRUTH: "truth",
     BASELINE: "teacher",
     OURS: "ours",
 }
@@ -56,7 +56,7 @@ def _write(plan: Plan, seconds: float) -> None:
     if not results:
         return
     equations = list(dict.fromkeys(c.pde for c in plan.configs))
-    labels = ["truth", *(e.label for e in plan.entries)]
+    labels = [TRUTH, *(e.label for e in plan.entries)]
 
     def place(names: list[str], name: str) -> int:
         return names.index(name) if name in names else len(names)

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from piddm.api import Run
 from piddm.bench.answers import answer
 from piddm.bench.counting import counting
-from piddm.bench.entries import OURS, Entry, parse
+from piddm.bench.entries import OURS, TRUTH, Entry, parse
+from piddm.bench.regrid import OtherGrid
 from piddm.bench.results import Result, keep, kept, result_path
 from piddm.config import Config, changed
 from piddm.engine import Distillation
@@ -38,8 +39,6 @@ from piddm.sampling import noises, refine
 from piddm.shared import Shared
 from piddm.spectra import spectrum_distance
 from piddm.training import Optimisation, Progress
-
-TRUTH = "truth"
 
 Sampler = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -84,7 +83,7 @@ class Contest:
         try:
             if kept(path, self._mark(None)) is None:
                 yield from self._shared()
-                keep(path, self._truth())
+                keep(path, self._truth(TRUTH, self._mark(None)))
         except Exception as error:  # then nobody can compete here, but elsewhere they can
             for label in (TRUTH, *(e.label for e in self.entries), *self.questions):
                 keep(self._path(label), self._without(label, _status(error), error))
@@ -159,12 +158,14 @@ class Contest:
         """Samples of each competitor."""
         return min(self.config.evaluation.count, self.config.data.train)
 
-    def _truth(self) -> Result:
+    def _truth(self, label: str, mark: str, factor: float = 1.0) -> Result:
         x = self.job.packing.pack({k: v[: self.count] for k, v in self.job.data[0].fields.items()})
-        return self._scored(TRUTH, self._mark(None), x)
+        return self._scored(label, mark, factor, x)
 
     def _compete(self, entry: Entry, mark: str) -> Steps[Progress, None, Result]:
         """Train what is to be trained, sample, score; return the result."""
+        if entry.kind == "data":
+            return self._truth(entry.label, mark, entry.grid)
         spent: dict[str, float | None] = {
             "teacher_seconds": _seconds(self.job.teacher_path, "teacher")
         }
@@ -199,7 +200,7 @@ class Contest:
         x = made[0].double()
         if shared.packing is not self.job.packing:  # another teacher's normalisation
             x = self.job.packing.pack(shared.packing.unpack(x))
-        return self._scored(entry.label, mark, x, *made[1:], **spent)
+        return self._scored(entry.label, mark, entry.grid, x, *made[1:], **spent)
 
     def _train(self, entry: Entry, method: Method) -> Steps[Progress, None, float | None]:
         """Train a method's network, or read it; return the seconds that it took."""
@@ -242,17 +243,27 @@ class Contest:
         x = torch.cat(parts)
         return x, round(calls.total / len(x)), seconds / len(x)
 
+    @cached_property
+    def _other_grids(self) -> dict[float, OtherGrid]:
+        return {}
+
     def _scored(
-        self, label: str, mark: str, x: Tensor, calls: int | None = None,
+        self, label: str, mark: str, factor: float, x: Tensor, calls: int | None = None,
         seconds: float | None = None, **spent: float | None,
     ) -> Result:  # fmt: skip
-        scores = self.yardstick.scores(x, self.config.seed + 1, calls, seconds)
+        packing, yardstick = self.job.packing, self.yardstick
+        held_out = packing.pack(self.job.data[1].fields)
+        if factor != 1:
+            if factor not in self._other_grids:
+                self._other_grids[factor] = OtherGrid(self.job, factor)
+            other = self._other_grids[factor]
+            packing, yardstick, held_out = other.packing, other.yardstick, other.held_out
+            x = other(x)
+        scores = yardstick.scores(x, self.config.seed + 1, calls, seconds)
         numbers = (scores.pde_error, scores.pde_error_normalised, scores.constraint_distance,
                    scores.mmse, scores.smse, scores.energy_distance)  # fmt: skip
         if not all(map(math.isfinite, numbers)):
             raise PiddmError("it diverged: its samples are too large to be scored")
-        packing = self.job.packing
-        held_out = packing.pack(self.job.data[1].fields)
         distance = spectrum_distance(x.cpu().float(), held_out, packing.grid)
         return self._result(label, mark, scores=scores, spectrum_distance=distance, **spent)
 
@@ -263,6 +274,8 @@ def _status(error: Exception) -> str:
 
 def _code(entry: Entry) -> list[str]:
     """Return the source of a method and of what it is derived from: piddm's own has its version."""
+    if entry.kind == "data":
+        return []
     made = current().get(entry.kind, entry.name)
     modules = dict.fromkeys(c.__module__ for c in getattr(made, "__mro__", [made]))
     own = [m for m in modules if m.partition(".")[0] not in ("piddm", "torch", "abc", "builtins")]

@@ -1,9 +1,11 @@
-"""What competes: ``NAME[:key=value,...][+projection|+refine=STEPS]``, and what is asked by default.
+"""What competes: ``NAME[:key=value,...][+refine=N][+projection][+grid=F]``, and the defaults.
 
 NAME is a registered method or student. A method's settings go to its constructor; a student's are
 settings of the run, those without a section of ``student``: ``one-step:physics_weight=0``,
 ``one-step:pairs.steps=2``. ``+projection`` ends at the nearest solutions, to round-off;
-``+refine=STEPS`` moves a student's noise against the residual first (PIDDM-ref).
+``+refine=STEPS`` moves a student's noise against the residual first (PIDDM-ref);
+``+grid=FACTOR`` scores on that many times as many nodes an axis, between which nothing was trained.
+The data themselves, ``truth``, can be scored there too.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ BASELINE = "flow-matching"
 
 OURS = "one-step"
 """The paper's student."""
+
+TRUTH = "truth"
+"""One draw of data against another: the floor, in every table."""
 
 OWN_ENDINGS = (
     ":physics_weight=0", "+refine=10", "+projection", ":physics_weight=0+projection",
@@ -40,18 +45,20 @@ class Entry:
         settings: Its settings.
         refine: Steps of refinement.
         projection: Whether it ends with the projection.
+        grid: Nodes along an axis where it is scored, over those of the run.
     """
 
     label: str
     name: str
-    kind: Literal["method", "student"]
+    kind: Literal["method", "student", "data"]
     settings: tuple[tuple[str, Any], ...] = ()
     refine: int = 0
     projection: bool = False
+    grid: float = 1.0
 
     def overrides(self) -> dict[str, Any]:
-        """Return what it changes of a run's configuration; a method changes nothing."""
-        if self.kind == "method":
+        """Return what it changes of a run's configuration; only a student changes anything."""
+        if self.kind != "student":
             return {}
         own = {k if "." in k else f"student.{k}": v for k, v in self.settings}
         return {"student.name": self.name} | own
@@ -66,28 +73,34 @@ def parse(label: str, plugins: Plugins) -> Entry:
     head, *endings = label.split("+")
     name, _, text = head.partition(":")
     known = {k: [e.name for e in plugins.list_all(k)] for k in ("method", "student")}
-    if name not in known["method"] + known["student"]:
+    data = re.fullmatch(rf"{TRUTH}\+grid=[^+]*", label)
+    if not data and name not in known["method"] + known["student"]:
         every = sorted(known["method"] + known["student"])
-        raise UsageError(f"no method {name!r}{nearest(name, every)}; there are {', '.join(every)}")
-    kind: Literal["method", "student"] = "method" if name in known["method"] else "student"
+        raise UsageError(f"no method {name!r}{nearest(name, every)}")
+    kind: Literal["method", "student", "data"] = "data"
+    if not data:
+        kind = "method" if name in known["method"] else "student"
     settings = []
     for part in filter(None, text.split(",")):
         key, equals, value = part.partition("=")
         if not equals or not re.fullmatch(r"[a-z_]+(\.[a-z_]+)?", key):
             raise UsageError(f"{label}: write its settings as {name}:key=value,key=value")
         settings.append((key, literal(value)))
-    refine, projection = 0, False
+    refine, projection, grid = 0, False, 1.0
     for ending in endings:
         what, equals, value = ending.partition("=")
         if what == "projection" and not equals:
             projection = True
         elif what == "refine" and kind == "student" and value.isdigit() and int(value):
             refine = int(value)
+        elif what == "grid" and re.fullmatch(r"\d(\.\d+)?", value) and 0.25 <= float(value) <= 4:
+            grid = float(value)
         else:
             raise UsageError(
-                f"{label}: it may end with +projection, a student with +refine=STEPS before that"
+                f"{label}: it may end with +projection and +grid=FACTOR (0.25 to 4), a student "
+                "with +refine=STEPS before that"
             )
-    return Entry(label, name, kind, tuple(settings), refine, projection)
+    return Entry(label, name, kind, tuple(settings), refine, projection, grid)
 
 
 def default_labels(plugins: Plugins) -> list[str]:

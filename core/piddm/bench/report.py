@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from piddm.bench.ablations import ablations
-from piddm.bench.entries import default_labels
+from piddm.bench.entries import TRUTH, default_labels
 from piddm.bench.fronts import best_two
 from piddm.bench.results import Result
 from piddm.config import Config
@@ -116,7 +116,7 @@ def table(bench: Bench, pde: str, methods: Sequence[str]) -> tuple[list[str], li
     standard error; what satisfies the equation to round-off is not told apart by how well.
     """
     cells = {m: {c: cell(bench.of(pde, m), c) for c in COLUMNS} for m in methods}
-    rivals = {m: own for m, own in cells.items() if m != "truth"}
+    rivals = {m: own for m, own in cells.items() if m.partition("+")[0] != TRUTH}
     marks = {
         name: best_two({
             m: (max(found.mean, column.least), math.nan if found.error is None else found.error)
@@ -193,7 +193,7 @@ def _answers(bench: Bench, pde: str) -> list[str]:
 def is_swept(method: str) -> bool:
     """Return whether a competitor belongs to an ablation alone: it is shown there."""
     asked = {m for a in ablations().values() for m in a.labels.values()}
-    return method in asked and method not in default_labels(current())
+    return method in asked and method not in [TRUTH, *default_labels(current())]
 
 
 def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
