@@ -103,7 +103,7 @@ def conclusions(bench: Bench, pde: str) -> Iterator[str]:
     pairs = {
         "What the physics term does": (OURS, f"{OURS}:physics_weight=0", "distillation alone"),
         "What refinement does": (f"{OURS}+refine=10", OURS, "the student"),
-        "What the marginal term does": (OURS, f"{OURS}:marginal_weight=0", "Eq. 8 alone"),
+        "What the energy score does": (OURS, f"{OURS}:energy_weight=0", "Eq. 8 alone"),
     }
     for what, (one, other, name) in pairs.items():
         if one in found and other in found:

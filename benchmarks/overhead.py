@@ -18,7 +18,7 @@ from machine import describe
 
 from piddm import get_pde, make_dataset
 from piddm.config import resolve
-from piddm.marginals import marginal_energy
+from piddm.energy import energy_score
 from piddm.models import build_student, build_teacher
 from piddm.pairs import PairPool
 from piddm.physics import NORMS, term_scale
@@ -26,7 +26,7 @@ from piddm.projection import Projection
 from piddm.randomness import generator
 from piddm.sampling import noises
 from piddm.shared import Shared
-from piddm.students.regression import regression
+from piddm.students.regression import DATA, regression
 from piddm.training import Optimisation
 
 
@@ -114,8 +114,8 @@ def main() -> None:
             x = twin(torch.cat([pool.noise[index], more]))
             total = (x[:batch] - pool.data[index]).square().mean()
             total = total + weight * physics(x[batch:])
-            other = data[torch.randint(len(data), (len(x),), generator=draw)]
-            total = total + config.student.marginal_weight * marginal_energy(x, other)
+            other = data[torch.randint(len(data), (DATA * len(x),), generator=draw)]
+            total = total + config.student.energy_weight * energy_score(x, other)
             optimiser.zero_grad(set_to_none=True)
             total.backward()
             torch.nn.utils.clip_grad_norm_(twin.parameters(), 1.0)

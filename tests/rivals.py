@@ -24,7 +24,7 @@ from piddm.simulate import simulate
 from piddm.teachers.flow import FlowTeacher
 
 SMALL = {
-    "student.batch": 8, "student.physics_batch": 8, "student.marginal_weight": 0.0,
+    "student.batch": 8, "student.physics_batch": 8, "student.energy_weight": 0.0,
     "pairs.count": 64, "pairs.batch": 32, "pairs.steps": 8,
 }  # fmt: skip
 

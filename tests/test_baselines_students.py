@@ -295,7 +295,7 @@ def test_matching_widens_what_is_narrow_and_narrows_what_is_wide(name, weight, t
 
 @pytest.mark.parametrize("name", MATCHING)
 def test_student_and_fake_do_not_move_each_other(name, tmp_path):
-    shared = problem(tmp_path, **{"student.physics_weight": 1.0, "student.marginal_weight": 1.0})
+    shared = problem(tmp_path, **{"student.physics_weight": 1.0, "student.energy_weight": 1.0})
     student = student_of(shared, name, W)
     student.fake.weight.data.fill_(-W)
     values = student.objective(shared)(student, 0)
@@ -417,7 +417,7 @@ def test_each_is_a_run_that_can_be_opened_again(name, pde, tmp_path, monkeypatch
     run = Distillation(config, get_pde(pde))
     assert run.scores()["student"].nfe == CALLS[name]
     history = json.loads((run.folder / "student.history.json").read_text())
-    assert {"physics", "marginal"} < history[0].keys()
+    assert {"physics", "energy"} < history[0].keys()
     start = build_student(config, run.teacher)
     assert any(
         not torch.equal(a, b)

@@ -7,8 +7,8 @@ import torch
 
 from piddm import UsageError
 from piddm.config import resolve
+from piddm.energy import energy_score
 from piddm.interfaces import Teacher
-from piddm.marginals import marginal_energy
 from piddm.models import build_student, build_teacher
 from piddm.networks.unet import UNet
 from piddm.packing import Packing
@@ -192,28 +192,30 @@ def test_impossible_grid_is_named(size):
         UNet(1, (size, size), (True, True), widths=(8, 8, 8), fold=2)
 
 
-def test_marginal_energy_is_smallest_for_equal_laws():
-    """N(0, s^2) against N(0, 1) in closed form: 2 sqrt(2/pi) sqrt(1+s^2) - 2 s/sqrt(pi)."""
-    cpu = torch.device("cpu")
-    data = white((2000, 20), cpu, 0, "data")
+def test_energy_score_is_smallest_for_equal_laws():
+    """N(0, s^2 I) against N(0, I): E|X - Y| is sqrt(1 + s^2) times the mean of a chi law."""
+    cpu, dimension = torch.device("cpu"), 20
+    data = white((2000, dimension), cpu, 0, "data")
+    chi = math.sqrt(2) * math.gamma((dimension + 1) / 2) / math.gamma(dimension / 2)
     got = []
     for s in (0.5, 1.0, 1.5):
-        x = s * white((2000, 20), cpu, 0, "samples")
-        got.append(float(marginal_energy(x, data)))
-        expected = 2 * math.sqrt(2 / math.pi) * math.sqrt(1 + s**2) - 2 * s / math.sqrt(math.pi)
+        x = s * white((2000, dimension), cpu, 0, "samples")
+        got.append(float(energy_score(x, data)))
+        expected = (2 * math.sqrt(1 + s**2) - math.sqrt(2) * s) * chi / math.sqrt(dimension)
         assert got[-1] == pytest.approx(expected, rel=0.01)
     assert got[1] < min(got[0], got[2])
 
 
-def test_marginal_energy_is_that_of_all_pairs():
-    """Value and slope against the plain formula, ties and a data batch of another size included."""
+def test_energy_score_is_that_of_all_pairs():
+    """Value and slope against the plain formula, a sample that is a datum included."""
     draw = torch.Generator().manual_seed(0)
     x = torch.randn((5, 3, 4), generator=draw).double().requires_grad_()
     y = torch.cat([x.detach()[:1], torch.randn((6, 3, 4), generator=draw).double()])
     one, two = x.flatten(1), y.flatten(1)
-    across, within = ((one[:, None] - v).abs() for v in (two, one))
-    plain = 2 * across.mean() - within.mean() * 5 / 4
-    found = marginal_energy(x, y)
+    across = sum((a - b).norm() for a in one for b in two) / 35
+    within = sum((one[i] - one[j]).norm() for i in range(5) for j in range(i)) / 10
+    plain = (2 * across - within) / math.sqrt(12)
+    found = energy_score(x, y)
     torch.testing.assert_close(found, plain, rtol=1e-12, atol=1e-14)
     slopes = [torch.autograd.grad(v, x)[0] for v in (found, plain)]
     torch.testing.assert_close(*slopes, rtol=1e-12, atol=1e-14)

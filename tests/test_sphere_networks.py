@@ -1,5 +1,6 @@
 """What is around the equations on a sphere: means over its area, noise, networks, the poles."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -184,12 +185,12 @@ def test_losses_and_their_gradients_are_over_the_area():
     teacher = FlowTeacher(nn.Identity(), packing, SCHEDULES["trigonometric"])
     pool = SimpleNamespace(draw=lambda count, generator: (torch.zeros_like(z), z))
     none = 0 * z
-    # 2 E|0 - z| - 0, and the mean of |z| over a sphere is 1/2; Gauss nodes miss its kink a bit
+    # 2 |0 - z| over the area, whose mean square is 1/3
     for made, data, pair in ((none, z, 1 / 3), (z, none, 0.0)):
         shared = Shared(config, teacher, projection, data, pool)
         parts = regression(shared)(lambda noise, x=made: x, 0)
         assert float(parts["pair"]) == pytest.approx(pair, rel=1e-5)
-        assert float(parts["marginal"]) == pytest.approx(1.0, rel=0.02)
+        assert float(parts["energy"]) == pytest.approx(2 / math.sqrt(3), rel=1e-5)
 
 
 def test_the_teacher_s_loss_is_over_the_area():

@@ -109,7 +109,7 @@ class StudentConfig(OptimiserConfig):
 
     ``physics_weight`` is lambda_train of Eq. 8; 0 leaves physics out. ``physics_norm`` is
     how the residual is measured (:mod:`piddm.physics`), on ``physics_batch`` fresh samples a step.
-    ``marginal_weight`` is the weight of :mod:`piddm.marginals`; Eq. 8 of the paper has none.
+    ``energy_weight`` is the weight of :mod:`piddm.energy`; Eq. 8 of the paper has no such term.
     """
 
     name: str = "one-step"
@@ -117,7 +117,7 @@ class StudentConfig(OptimiserConfig):
     physics_weight: Annotated[float, Field(ge=0)] = 10.0
     physics_norm: Literal["distance", "strong"] = "distance"
     physics_batch: Count = 8
-    marginal_weight: Annotated[float, Field(ge=0)] = 4.0
+    energy_weight: Annotated[float, Field(ge=0)] = 16.0
 
 
 class PhysicsConfig(_Section):

@@ -205,8 +205,14 @@ def find_run(folder: Path) -> tuple[Config, Manifest]:
     """Read the configuration and manifest of a run.
 
     Raises:
-        PiddmError: If the folder is not a run.
+        PiddmError: If the folder is not a run, or not one of this version of piddm.
     """
     if not (folder / "manifest.json").is_file():
         raise PiddmError(f"{folder} is not a run: it has no manifest.json; give a run's folder")
-    return read_json(folder / "config.json", Config), read_json(folder / "manifest.json", Manifest)
+    try:
+        config = read_json(folder / "config.json", Config)
+        return config, read_json(folder / "manifest.json", Manifest)
+    except PiddmError as error:
+        raise PiddmError(
+            f"{error}; if another version of piddm made this run, distil it again"
+        ) from error

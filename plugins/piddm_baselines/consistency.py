@@ -15,7 +15,7 @@ t = 0, as the teacher itself does), uniform levels, the squared distance. What d
 the data's colour; the skip is the flow's own map for Gaussian data of that colour, with the
 boundary condition exactly at t = 0; there are fewer levels, and the average follows sooner
 (:data:`LEVELS`, :data:`KEEP`), since each level hands on what the one before it has learnt and a
-student's budget here is some hundred steps; and physics and the marginal term are added, which
+student's budget here is some hundred steps; and physics and the energy score are added, which
 every student here has, where the student samples, at the noise end. Beside them the levels' errors
 are summed rather than averaged: what holds a sample in its place then weighs at the noise end what
 the pairs' term does in other students. (Averaged, physics was ten times as strong beside it, and on
@@ -87,7 +87,7 @@ class ConsistencyStudent(OneStepStudent):
             draw = generator(shared.config.seed, "student", step)
             data = shared.data[torch.randint(len(shared.data), (count,), generator=draw)]
             level = (LEVELS * SCHEDULES["linear"].draw(count, draw)).long().clamp(max=LEVELS - 1)
-            level[0] = LEVELS - 1  # the marginal term takes two samples, in the smallest batch too
+            level[0] = LEVELS - 1  # the energy score takes two samples, in the smallest batch too
             now, then = times[level + 1], times[level]
             white = torch.randn(data.shape, generator=draw, dtype=data.dtype).to(shared.device)
             more = packing.colour(fresh(shared, draw))

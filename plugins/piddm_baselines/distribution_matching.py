@@ -20,7 +20,7 @@ As in the papers: a gradient without a derivative of either denoiser, noise leve
 0.02 and 0.98, weights from the teacher, one step of the fake for one of the student. What differs:
 coloured noise, and with it the metric; the regression is the squared distance rather than a
 perceptual one; Diff-Instruct gets DMD's weight of noise levels; one AdamW with one clipping trains
-both networks; and physics and the marginal term are added, which every student here has.
+both networks; and physics and the energy score are added, which every student here has.
 
 The fake is part of the module, since that is what is trained and resumed; it takes no part in
 sampling, and a stored student is a network larger for it.

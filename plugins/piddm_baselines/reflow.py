@@ -14,7 +14,7 @@ As in the paper: coupled ends, straight lines, weights from the teacher, and its
 single step, reflow at uniform times and then distillation at t = 1; here they go together, half of
 a batch each. What differs: noise has the data's colour S; the velocity is the network's answer with
 a minus, without the teacher's factors of its noise level, since coupled ends of Gaussian data are
-the same state and nothing moves; and physics and the marginal term are added, which every student
+the same state and nothing moves; and physics and the energy score are added, which every student
 here has, where the student samples, one step from noise. (With uniform times alone hardly a pair
 holds those samples in place against physics: on Burgers the student lost two fifths of the spread.)
 """

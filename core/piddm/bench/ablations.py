@@ -56,8 +56,9 @@ ABLATIONS: dict[str, Ablation] = {
             "strong, 0.01": f"{OURS}:physics_norm=strong,physics_weight=0.01",
         },
     ),
-    "marginals": Ablation(
-        "The term on marginals, which the paper has not.", _swept("marginal_weight", (0, 4), 4)
+    "energy": Ablation(
+        "The energy score, a term that the paper has not.",
+        _swept("energy_weight", (0, 4, 16, 64), 16),
     ),
     "order": Ablation(
         "Stencils of another order in training than in scoring.",

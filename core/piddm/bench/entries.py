@@ -29,7 +29,7 @@ TRUTH = "truth"
 
 OWN_ENDINGS = (
     ":physics_weight=0", "+refine=10", "+projection", ":physics_weight=0+projection",
-    ":marginal_weight=0",
+    ":energy_weight=0",
 )  # fmt: skip
 """What is asked of it besides: the last is the loss of the paper without what is added to it."""
 

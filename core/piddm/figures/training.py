@@ -20,7 +20,7 @@ from piddm.figures.style import (
     readable_logarithm,
 )
 
-COLOURS = {"loss": BLUE, "pair": GREEN, "physics": VERMILLION, "marginal": BLUE}
+COLOURS = {"loss": BLUE, "pair": GREEN, "physics": VERMILLION, "energy": BLUE}
 WINDOW = 40
 """A curve is smoothed over one part in so many."""
 
@@ -30,7 +30,7 @@ def training(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
 
     Args:
         histories: Stage to its steps, each with ``step``, ``loss`` and perhaps ``pair``,
-            ``physics`` and ``marginal``.
+            ``physics`` and ``energy``.
     """
     figure = Figure(figsize=(4.2 * len(histories), 2.9), layout="constrained")
     panels = figure.subplots(1, len(histories), squeeze=False)[0]
@@ -41,7 +41,7 @@ def training(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
 
 def _panel(axes: Axes, stage: str, history: Sequence[Mapping[str, float]]) -> None:
     steps = np.array([h["step"] for h in history])
-    parts = [name for name in ("pair", "physics", "marginal") if name in history[0]] or ["loss"]
+    parts = [name for name in ("pair", "physics", "energy") if name in history[0]] or ["loss"]
     ends = {}
     for name in parts:
         values = np.array([h[name] for h in history], dtype=float)
