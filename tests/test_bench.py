@@ -30,6 +30,7 @@ TINY = {
 }  # fmt: skip
 
 ODD = """
+import os
 import torch
 from piddm import hookimpl
 from piddm.interfaces import Method
@@ -59,9 +60,15 @@ class Refuses(Echo):
     def __init__(self, shared):
         raise UsageError("it takes no such equation")
 
+class Dies(Echo):
+    def sample(self, noise, generator):
+        if "a" in self.shared.residual.field_names:
+            os._exit(7)
+        return super().sample(noise, generator)
+
 @hookimpl
 def piddm_register_methods(register):
-    for build in (Echo, Breaks, Diverges, Refuses):
+    for build in (Echo, Breaks, Diverges, Refuses, Dies):
         register(build.__name__.lower(), "for a test", build)
 """
 
@@ -298,6 +305,19 @@ def test_equations_at_once(odd):
         found.append(json.loads((out / "bench.json").read_text())["results"])
     for one, two in zip(*found, strict=True):
         assert one["scores"]["energy_distance"] == two["scores"]["energy_distance"]
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_takes_no_other_with_it(odd):
+    sets = [w for k, v in TINY.items() for w in ("--set", f"{k}={json.dumps(v)}")]
+    words = ["bench", "--plugin", odd / "odd.py", "--pdes", "poisson,burgers", "--jobs", 2,
+             "--methods", "dies", "--seeds", 1, "--preset", "quick", *sets]  # fmt: skip
+    done = call(*words)
+    assert done.exit_code == 1, done.output
+    assert "poisson 0: its process ended with code 7" in done.stderr
+    found = json.loads((odd / "bench" / "quick" / "bench.json").read_text())["results"]
+    assert {r["status"] for r in found if r["pde"] == "burgers"} == {"ok"}
+    assert BASELINE in {r["method"] for r in found if r["pde"] == "poisson"}
 
 
 def test_the_command_refuses():

@@ -73,7 +73,7 @@ def _along(values: np.ndarray, old: Grid, new: Grid) -> np.ndarray:
     pairs = zip(old.axes.values(), new.axes.values(), strict=True)
     for dim, (before, after) in enumerate(pairs, start=1):
         if before.periodic:
-            values = resample(values, after.size, axis=dim)
+            values = np.asarray(resample(values, after.size, axis=dim))
         else:
             spline = CubicSpline(before.coordinates(), values, axis=dim)
             values = spline(after.coordinates())

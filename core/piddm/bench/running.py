@@ -52,7 +52,7 @@ def run(plan: Plan, jobs: int = 1) -> Iterator[Progress]:
         jobs: Equations and seeds at once, each in a process of its own.
 
     Raises:
-        PiddmError: If a process ends before its work does.
+        PiddmError: If a process ended before its work did, once the others have done theirs.
     """
     if jobs > 1:
         yield from _processes(plan, jobs)
@@ -74,35 +74,35 @@ def _processes(plan: Plan, jobs: int) -> Iterator[Progress]:
     news: Any = context.Queue()
     threads = max(1, torch.get_num_threads() // jobs)
     waiting, at_work = list(plan.configs), {}
+    lost: list[str] = []
     try:
         while waiting or at_work:
             while waiting and len(at_work) < jobs:
                 config = waiting.pop(0)
                 process = context.Process(target=_work, args=(plan, config, threads, news))
                 process.start()
-                at_work[process.pid] = process
+                at_work[process] = f"{config.pde} {config.seed}"
             try:
                 kind, said = news.get(timeout=LOOK_SECONDS)
             except queue.Empty:
-                for pid, process in list(at_work.items()):
-                    if not process.is_alive():
-                        _gone(process.exitcode)
-                        del at_work[pid]
+                for process in [p for p in at_work if not p.is_alive()]:
+                    name = at_work.pop(process)
+                    if process.exitcode:
+                        lost.append(f"{name}: its process ended with code {process.exitcode}, out "
+                                    "of memory perhaps")  # fmt: skip
                 continue
             if kind == "error":
-                raise PiddmError(said)
-            yield said
+                lost.append(said)
+            else:
+                yield said
     finally:
-        for process in at_work.values():
+        for process in at_work:
             process.terminate()
             process.join()
-
-
-def _gone(code: int | None) -> None:
-    if code:
+    if lost:
+        more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
         raise PiddmError(
-            f"a process ended with code {code}, out of memory perhaps: run the same command again "
-            "with --jobs 1, what is finished is kept"
+            f"{lost[0]}{more}; the rest is done and kept: run the same command again, with --jobs 1"
         )
 
 
@@ -110,15 +110,16 @@ def _work(plan: Plan, config: Config, threads: int, news: Any) -> None:
     """Run one equation and seed in a process of its own."""
     torch.set_num_threads(threads)
     use_files(plan.plugin_files)
-    parent = multiprocessing.parent_process()
+    parent, name = multiprocessing.parent_process(), f"{config.pde} {config.seed}"
     try:
         for now in _one(plan, config):
             if parent is not None and not parent.is_alive():
                 return  # nobody is left to listen: it was killed
             news.put(("progress", now))
     except PiddmError as error:
-        news.put(("error", str(error)))
+        news.put(("error", f"{name}: {error}"))
     except KeyboardInterrupt:
         pass
     except Exception:
-        news.put(("error", traceback.format_exc(limit=-2).replace("\n", " ")))
+        said = traceback.format_exc(limit=-2).replace("\n", " ")
+        news.put(("error", f"{name}: {said}"))
