@@ -39,8 +39,8 @@ CASES = {
 }
 
 SHORT = {
-    "latent": {"steps": 15, "candidates": 128, "rounds": 4},
-    "hybrid": {"steps": 15, "candidates": 128, "rounds": 4},
+    "latent": {"rounds": 6, "steps": 0},
+    "hybrid": {"rounds": 6, "steps": 0},
     "hamiltonian": {},
     "guided": {"steps": 20},
     "data-space": {"steps": 150},

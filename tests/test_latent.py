@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from piddm import UsageError
+from piddm.solvers import linear as linear_part
 from piddm.solvers.hamiltonian import HamiltonianSolver, trajectories
-from piddm.solvers.latent import LatentSolver, precondition
+from piddm.solvers.latent import LatentSolver
 from piddm.solvers.lbfgs import minimise
-from piddm.solvers.smoother import smooth
+from piddm.solvers.linear import LinearPart, conditioned, through_colour
+from piddm.tasks.placing import draw_truth, place
+from piddm.tasks.sensors import Sensors
 
 DIMENSION, OBSERVED = 6, 3
 
@@ -56,24 +59,61 @@ def chains(linear, jacobian, steps, leapfrog, count=200, seed=1):
     )  # fmt: skip
 
 
-def test_the_smoother_of_many_members_has_the_posterior(linear):
+def test_a_linear_student_s_posterior_takes_two_calls(linear):
     j, y, mean, covariance = linear
-    g = torch.Generator().manual_seed(0)
-    *_, (found, seen) = smooth(white(40_000, 1), lambda e: e @ j.mT, y, 4, g)
-    assert torch.equal(seen, found @ j.mT)
-    agree(found, mean, covariance, 4_000)  # members share the ensemble's covariances
+    count = 4_000
+    anchor, target = white(count, 1), y + white(count, 5)[:, :OBSERVED]
+    *_, (found, missing) = conditioned(lambda e: e @ j.mT, LinearPart(j), anchor, target, 2)
+    torch.testing.assert_close(missing, target - found @ j.mT)
+    agree(found, mean, covariance, count)
 
 
-def test_the_smoother_does_so_with_more_observations_than_members(linear):
-    j, y, mean, _ = linear
-    many = 50
-    g = torch.Generator().manual_seed(0)
-    # Each observation many times over, each with as much less weight: the same posterior.
-    twice, target = j.repeat(many, 1) / many**0.5, y.repeat(many) / many**0.5
-    *_, (found, _) = smooth(white(120, 1), lambda e: e @ twice.mT, target, 4, g)
-    *_, (same, _) = smooth(white(120, 1), lambda e: e @ j.mT, y, 4, g)
-    assert float((found.mean(0) - mean).abs().max()) < 0.3
-    assert float((found.mean(0) - same.mean(0)).abs().max()) < 0.3
+def test_a_part_of_the_observations_stands_for_all(linear):
+    """Each observation many times over, each with as much less weight: the same posterior."""
+    j, y, _, _ = linear
+    often = torch.arange(90) % OBSERVED
+    many, target = j[often] / 30**0.5, (y[often] / 30**0.5).expand(500, -1)
+    chosen = torch.arange(0, 90, 10)  # each of the three, three times
+    part = LinearPart(many[chosen], chosen, share=10)
+    anchor = white(500, 1)
+    *_, (found, _) = conditioned(lambda e: e @ many.mT, part, anchor, target, 2)
+    same = anchor + LinearPart(j).step(anchor, anchor, y - anchor @ j.mT)
+    torch.testing.assert_close(found, same)
+
+
+def test_no_round_goes_up_where_the_student_bends(linear):
+    """Three times as steep as its linear part says: whole steps would go from bad to worse."""
+    j, y, _, _ = linear
+
+    def seen(e):
+        return 3 * e @ j.mT + torch.sin(2 * e)[:, :OBSERVED]
+
+    anchor, last = white(200, 1), math.inf
+    for noise, missing in conditioned(seen, LinearPart(j), anchor, y.expand(200, -1), 25):
+        torch.testing.assert_close(missing, y - seen(noise))
+        energy = 0.5 * (missing.square().sum(1) + (noise - anchor).square().sum(1))
+        assert bool((energy <= last).all())
+        last = energy
+    gone = 0.5 * (y - seen(anchor)).square().sum(1)
+    assert float(last.median()) < 0.2 * float(gone.median())
+
+
+def test_what_sensors_see_of_noise_is_a_matrix(tiny_run, monkeypatch):
+    packing, grid = tiny_run.packing, tiny_run.residual.grid
+    truth = draw_truth(tiny_run.pde, grid, 1)
+    places = place(truth, tiny_run.pde, "u", 0.05, between=True, seed=2)
+    sensors = Sensors(places, tiny_run.pde.field_names)
+    noise = torch.randn(3, packing.channels, *packing.image)
+    still = sensors(packing.unpack(torch.zeros_like(noise)))
+    expected = sensors(packing.unpack(packing.colour(noise))) - still
+    rows = through_colour(packing, sensors)
+    torch.testing.assert_close(noise.flatten(1) @ rows.mT, expected, rtol=1e-4, atol=1e-5)
+    some = torch.tensor([4, 1])
+    torch.testing.assert_close(through_colour(packing, sensors, some), rows[some])
+    monkeypatch.setattr(linear_part, "MOST", 5)
+    few = LinearPart.of(packing, sensors, sensors.sigma + 1, torch.Generator().manual_seed(0))
+    moved = few.step(noise.flatten(1), noise.flatten(1), torch.ones(3, len(sensors)))
+    assert bool(moved.isfinite().all())
 
 
 def test_randomised_maximum_likelihood_is_exact(linear):
@@ -85,15 +125,15 @@ def test_randomised_maximum_likelihood_is_exact(linear):
     def of(e):
         return 0.5 * (e @ j.mT - target).square().sum(1) + 0.5 * (e - anchor).square().sum(1)
 
-    *_, (found, _) = minimise(of, anchor, 4, precondition(j))
+    *_, (found, _) = minimise(of, anchor, 4, LinearPart(j).inverse_hessian)
     agree(found, mean, covariance, count)
 
 
 def test_the_preconditioner_is_the_inverse_hessian(linear):
     j, _, _, covariance = linear
     v = white(5, 6)
-    assert float((precondition(j)(v) - v @ covariance).abs().max()) < 1e-12
-    assert torch.equal(precondition(j[:0])(v), v)
+    assert float((LinearPart(j).inverse_hessian(v) - v @ covariance).abs().max()) < 1e-12
+    assert torch.equal(LinearPart(j[:0]).inverse_hessian(v), v)
 
 
 def test_preconditioned_chains_have_the_posterior(linear):
@@ -151,7 +191,7 @@ def test_an_energy_that_is_not_finite_is_never_accepted():
 
 @pytest.mark.parametrize("solver", [LatentSolver, HamiltonianSolver])
 @pytest.mark.parametrize(
-    "wrong", [{"candidates": 0}, {"steps": -1}, {"weight": -1.0}, {"tolerance": -0.1}]
+    "wrong", [{"rounds": 0}, {"steps": -1}, {"weight": -1.0}, {"tolerance": -0.1}]
 )
 def test_settings_are_checked(solver, wrong):
     with pytest.raises(UsageError, match="at least"):

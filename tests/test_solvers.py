@@ -27,7 +27,7 @@ from piddm.tasks.settings import known
 
 SOLVERS = [e.name for e in plugins.current().list_all("solver")]
 
-FEW = {"candidates": 6, "rounds": 2, "search": 2, "steps": 4, "leapfrog": 2}
+FEW = {"rounds": 2, "search": 2, "steps": 4, "leapfrog": 2}
 """Settings that make a solver quick, where it has them."""
 
 SMALL = {
@@ -292,7 +292,7 @@ def test_the_command_writes_what_an_interrupted_search_has(
     monkeypatch.setattr(latent, "minimise", minimise)
     write_csv(problem[1], tmp_path / "seen.csv")
     words = ["solve", "reconstruct", tiny_run.path, "--observations", tmp_path / "seen.csv",
-             "--samples", 3, "--set", "candidates=6", "--set", "rounds=2", "--set", "steps=4",
+             "--samples", 3, "--set", "rounds=2", "--set", "steps=4",
              "--project", "--out", tmp_path / "out"]  # fmt: skip
     result = CliRunner().invoke(app, [str(w) for w in words])
     assert result.exit_code == 130, result.output

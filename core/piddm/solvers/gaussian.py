@@ -18,6 +18,7 @@ from torch import Generator
 
 from piddm.errors import UsageError
 from piddm.interfaces import Members, Solver, Task
+from piddm.solvers.linear import through_colour
 from piddm.tasks.finishing import EXACT
 from piddm.tasks.sensors import Sensors
 from piddm.training import Progress
@@ -50,12 +51,7 @@ class GaussianSolver(Solver):
         scale = packing.field_scale()
         unit = torch.tensor([scale[k] for k in names], dtype=torch.float64)[sensors.field]
         s = torch.where(sensors.sigma > 0, sensors.sigma, EXACT * unit) / unit
-        # Rows of H S, by the adjoint of S, which is not symmetric; each in its own unit.
-        weighed = packing.stack(sensors.spread(torch.diag(1 / unit).float())) * packing.scale
-        with torch.enable_grad():
-            still = torch.zeros_like(weighed).requires_grad_()
-            (rows,) = torch.autograd.grad(packing.colour(still), still, weighed)
-        seen = rows.flatten(1).double()
+        seen = through_colour(packing, sensors).double() / unit[:, None]
         mean = sensors(packing.unpack(torch.zeros(1, *shape))).double() / unit
         white = torch.randn((count, *shape), generator=generator)
         xi = torch.randn((count, n), generator=generator, dtype=torch.float64)

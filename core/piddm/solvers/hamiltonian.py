@@ -15,8 +15,8 @@ here :math:`C = (I + J^TJ)^{-1}`, what the posterior of a linear student would h
 derivative of what is seen, in the mean over a few members. For a linear student each trajectory is
 an independent sample.
 
-Every member is the end of a chain of its own, from a member of the ensemble smoother that L-BFGS
-then improved (:mod:`piddm.solvers.latent`): chains from farther off freeze. One step h serves them
+Every member is the end of a chain of its own, from where the search of :mod:`piddm.solvers.latent`
+ends: chains from farther off freeze. One step h serves them
 all; it is tuned in the first half of the chain, and then kept.
 """
 
@@ -32,10 +32,9 @@ from torch import Generator, Tensor
 
 from piddm.errors import UsageError
 from piddm.interfaces import Members, Solver, Task
-from piddm.solvers.latent import DENSE, precondition
 from piddm.solvers.lbfgs import minimise
+from piddm.solvers.linear import LinearPart, conditioned
 from piddm.solvers.posterior import Posterior
-from piddm.solvers.smoother import smooth
 from piddm.training import Progress
 
 if TYPE_CHECKING:
@@ -47,6 +46,9 @@ ACCEPTED = 0.75
 FIRST = 0.1
 """Step that tuning starts at."""
 
+DENSE = 1024
+"""Observations up to which J is worth its network calls."""
+
 POINTS = 4
 """Members over which J^T J is averaged."""
 
@@ -56,10 +58,8 @@ class HamiltonianSolver(Solver):
 
     Args:
         run: A run with a student.
-        candidates: Members of the smoother's ensemble, from which the chains' starts are taken.
-        rounds: The smoother's rounds.
-        search: Evaluations of L-BFGS that bring the starts to where the posterior is, as
-            :mod:`piddm.solvers.latent` does.
+        rounds, search: Calls and evaluations of L-BFGS that bring the starts to where the posterior
+            is, as :mod:`piddm.solvers.latent` does.
         steps: Trajectories of each chain; the first half tunes the step.
         leapfrog: Kicks of a trajectory, two network calls each.
         weight: lambda, the weight of physics.
@@ -68,62 +68,57 @@ class HamiltonianSolver(Solver):
     """
 
     def __init__(
-        self, run: Run, *, candidates: int = 512, rounds: int = 6, search: int = 40,
+        self, run: Run, *, rounds: int = 8, search: int = 40,
         steps: int = 40, leapfrog: int = 8, weight: float = 0.1, tolerance: float | None = None,
     ) -> None:  # fmt: skip
         if (
-            min(candidates, rounds, search, steps, leapfrog) < 1
+            min(rounds, search, steps, leapfrog) < 1
             or weight < 0
             or (tolerance is not None and tolerance <= 0)
         ):
             raise UsageError(
-                "hamiltonian: candidates, rounds, search, steps and leapfrog are at least 1, the "
+                "hamiltonian: rounds, search, steps and leapfrog are at least 1, the "
                 "weight at least 0, the tolerance positive"
             )
-        self.run, self.candidates, self.rounds, self.search = run, candidates, rounds, search
+        self.run, self.rounds, self.search = run, rounds, search
         self.steps, self.leapfrog, self.weight, self.tolerance = steps, leapfrog, weight, tolerance
 
     def solve(self, task: Task, count: int, generator: Generator) -> Steps[Progress, None, Members]:
         """Return the last states of chains."""
         posterior = Posterior(self.run, task, self.weight, self.tolerance)
         target, total = posterior.target, self.rounds + self.steps
-        drawn = torch.randn((max(self.candidates, count), posterior.dimension), generator=generator)
-        calls, start = len(drawn), drawn[:count]
+        anchor = torch.randn((count, posterior.dimension), generator=generator)
+        given = posterior.perturbed(count, generator)
+        start, calls = anchor, 0
 
         def members() -> Members:
-            fields = self.run.packing.unpack(posterior.generate(start))
-            return Members(fields, -(-calls // count))
+            return Members(self.run.packing.unpack(posterior.generate(start)), calls)
 
         self.so_far = members
-        noise, seen = drawn, posterior.look(drawn)
-        rounds = smooth(drawn, posterior.look, target, self.rounds, generator)
-        for done, state in enumerate(rounds, 1):
-            noise, seen = state
-            start = noise[:count]
-            calls += len(drawn)
-            misfit = float((seen - target).square().mean().sqrt())
-            yield Progress("hamiltonian", done, total, {"misfit": misfit})
-        jacobian = noise.new_zeros(0, posterior.dimension)
+        linear = posterior.linear(generator)
+        rounds = conditioned(posterior.look, linear, anchor, given, self.rounds)
+        for calls, state in enumerate(rounds, 1):
+            start, missing = state
+            misfit = float(missing.square().mean().sqrt())
+            yield Progress("hamiltonian", calls, total, {"misfit": misfit})
+        search = minimise(
+            lambda z: posterior.energy(z, given, anchor), start, self.search, linear.inverse_hessian
+        )
+        for found, _ in search:
+            start = found
+            calls += 2
+        jacobian = anchor.new_zeros(0, posterior.dimension)
         if len(target) <= DENSE:
-            best = noise[(seen - target).square().sum(1).argmin()]
-            condition = precondition(posterior.jacobian(best))
-            given, anchor = posterior.perturbed(count, generator), drawn[:count]
-            search = minimise(
-                lambda z: posterior.energy(z, given, anchor), start, self.search, condition
-            )
-            for found, _ in search:
-                start = found
-                calls += 2 * count
             parts = [posterior.jacobian(z) for z in start[:POINTS]]
             jacobian = torch.cat(parts) / len(parts) ** 0.5
-            calls += 2 * len(target) * (1 + len(parts))
+            calls += -(-2 * len(target) * len(parts) // count)
         chains = trajectories(
             lambda z: posterior.energy(z, target), start, start.mean(0), jacobian,
             self.steps, self.leapfrog, generator,
         )  # fmt: skip
         for done, state in enumerate(chains, 1):
             start = state.position
-            calls += 2 * count * self.leapfrog
+            calls += 2 * self.leapfrog
             values = {
                 "energy": float(state.energy.mean()),
                 "accepted": float(state.accepted.mean()),
@@ -170,7 +165,7 @@ def trajectories(
         generator: The only source of chance.
     """
     j = jacobian.double()
-    apply = precondition(j)
+    apply = LinearPart(j).inverse_hessian
 
     def evaluate(x: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():

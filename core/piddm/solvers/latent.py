@@ -8,33 +8,30 @@ minimises
     + \lambda\,\text{physics} + \tfrac12\|\epsilon - \epsilon_k\|^2
 
 (:mod:`piddm.solvers.posterior`). For a linear generator that is exact sampling. The last term keeps
-the noise on its shell without a weight to tune. The search begins where an ensemble smoother of
-cheap, gradient-free calls ends, and goes on by L-BFGS, preconditioned with the inverse Hessian that
-a linear generator would have at the best member. Source: Bardsley et al., Randomize-then-optimize,
-SIAM Journal on Scientific Computing 36, 2014; Chen and Oliver, Mathematical Geosciences 44, 2012.
+the noise on its shell without a weight to tune. The search begins with a few rounds that take the
+student for its linear part and call it once each, without a gradient (:mod:`piddm.solvers.linear`),
+and goes on by L-BFGS, preconditioned with that part's inverse Hessian. Source: Bardsley et al.,
+Randomize-then-optimize, SIAM Journal on Scientific Computing 36, 2014; Chen and Oliver,
+Mathematical Geosciences 44, 2012.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Generator as Steps
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
 from piddm.errors import UsageError
 from piddm.interfaces import Members, Solver, Task
 from piddm.solvers.lbfgs import minimise
+from piddm.solvers.linear import conditioned
 from piddm.solvers.posterior import Posterior
-from piddm.solvers.smoother import smooth
 from piddm.training import Progress
 
 if TYPE_CHECKING:
     from piddm.api import Run
-
-DENSE = 1024
-"""Observations up to which the preconditioner's matrix is worth its network calls."""
 
 WEIGHT, WEIGHTS = 0.1, {"forward": 1.0}
 """Weight of physics, and that for a kind of task. Measured on sparse sensors, 0.1 is nearer and
@@ -46,8 +43,7 @@ class LatentSolver(Solver):
 
     Args:
         run: A run with a student.
-        candidates: Members of the smoother's ensemble, from which the answer's are taken.
-        rounds: The smoother's rounds; 0 starts at the candidates of the least misfit.
+        rounds: Calls of the student before its gradient is asked for.
         steps: Evaluations of L-BFGS.
         weight: lambda, the weight of physics; where None is given, 1 for a forward task, whose
             solution nothing but the equation tells, and 0.1 else.
@@ -56,72 +52,47 @@ class LatentSolver(Solver):
     """
 
     def __init__(
-        self, run: Run, *, candidates: int = 512, rounds: int = 6, steps: int = 80,
+        self, run: Run, *, rounds: int = 8, steps: int = 20,
         weight: float | None = None, tolerance: float | None = None,
     ) -> None:  # fmt: skip
         if (
-            candidates < 1
-            or rounds < 0
+            rounds < 1
             or steps < 0
             or (weight is not None and weight < 0)
             or (tolerance is not None and tolerance <= 0)
         ):
             raise UsageError(
-                "latent: candidates are at least 1, rounds, steps and weight at least 0, the "
-                "tolerance positive"
+                "latent: rounds are at least 1, steps and weight at least 0, the tolerance positive"
             )
-        self.run, self.candidates, self.rounds, self.steps = run, candidates, rounds, steps
+        self.run, self.rounds, self.steps = run, rounds, steps
         self.weight, self.tolerance = weight, tolerance
 
     def solve(self, task: Task, count: int, generator: Generator) -> Steps[Progress, None, Members]:
         """Return members that the student generates."""
         weight = WEIGHTS.get(task.kind, WEIGHT) if self.weight is None else self.weight
         posterior = Posterior(self.run, task, weight, self.tolerance)
-        drawn = torch.randn((max(self.candidates, count), posterior.dimension), generator=generator)
-        calls, total = len(drawn), self.rounds + self.steps
-        current = drawn[:count]
+        anchor = torch.randn((count, posterior.dimension), generator=generator)
+        target = posterior.perturbed(count, generator)
+        current, calls, total = anchor, 0, self.rounds + self.steps
 
         def members() -> Members:
-            fields = self.run.packing.unpack(posterior.generate(current))
-            return Members(fields, -(-calls // count))
+            return Members(self.run.packing.unpack(posterior.generate(current)), calls)
 
         self.so_far = members
-        noise, seen = drawn, posterior.look(drawn)
-        rounds = smooth(drawn, posterior.look, posterior.target, self.rounds, generator)
-        for done, state in enumerate(rounds, 1):
-            noise, seen = state
-            current = noise[:count]
-            calls += len(drawn)
-            misfit = float((seen - posterior.target).square().mean().sqrt())
-            yield Progress("latent", done, total, {"misfit": misfit})
-        order = (seen - posterior.target).square().sum(1).argsort()
-        chosen = torch.arange(count) if self.rounds else order[:count]
-        target = posterior.perturbed(count, generator)
-        current = noise[chosen]
+        linear = posterior.linear(generator)
+        rounds = conditioned(posterior.look, linear, anchor, target, self.rounds)
+        for calls, state in enumerate(rounds, 1):
+            current, missing = state
+            misfit = float(missing.square().mean().sqrt())
+            yield Progress("latent", calls, total, {"misfit": misfit})
         if self.steps:
-            condition = None
-            if len(posterior.target) <= DENSE:
-                condition = precondition(posterior.jacobian(noise[order[0]]))
-                calls += 2 * len(posterior.target)
-            anchor = drawn[chosen]
             search = minimise(
-                lambda z: posterior.energy(z, target, anchor), current, self.steps, condition
-            )
+                lambda z: posterior.energy(z, target, anchor), current, self.steps,
+                linear.inverse_hessian,
+            )  # fmt: skip
             for done, state in enumerate(search, 1):
                 current, energy = state
-                calls += 2 * count
+                calls += 2
                 values = {"energy": float(energy.mean())}
                 yield Progress("latent", self.rounds + done, total, values)
         return members()
-
-
-def precondition(jacobian: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return the product with :math:`(I + J^T J)^{-1}`, by the smaller matrix of the two."""
-    count = len(jacobian)
-    inner = (jacobian @ jacobian.mT).double() + torch.eye(count, dtype=torch.float64)
-    factor = torch.linalg.cholesky(inner).to(jacobian)
-
-    def apply(v: Tensor) -> Tensor:
-        return v - torch.cholesky_solve(jacobian @ v.mT, factor).mT @ jacobian
-
-    return apply

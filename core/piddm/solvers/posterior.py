@@ -24,6 +24,7 @@ from torch import Tensor
 
 from piddm.interfaces import Task
 from piddm.projection import Projection
+from piddm.solvers.linear import LinearPart
 from piddm.tasks.given import with_params
 from piddm.tasks.sensors import Sensors
 
@@ -121,6 +122,10 @@ class Posterior:
             nearest = x - self.packing.weigh(scaled, -0.5)
         apart = self.packing.weigh(x - nearest) / self.tolerance
         return 0.5 * apart.square().flatten(1).sum(1)
+
+    def linear(self, generator: torch.Generator) -> LinearPart:
+        """Return what the student would be were it linear, see :mod:`piddm.solvers.linear`."""
+        return LinearPart.of(self.packing, self.sensors, self._s, generator)
 
     def jacobian(self, noise: Tensor) -> Tensor:
         """Return the derivative of what is seen by one sample's noise, ``(n, dimension)``."""
