@@ -303,6 +303,15 @@ def test_the_command_writes_what_an_interrupted_search_has(
     assert (len(found), found.unfinished, found.projected) == (3, 3, 0)
 
 
+def test_an_error_against_nothing_is_absolute(tiny_run, problem):
+    truth, seen = problem
+    answer = answered(tiny_run, seen, "gaussian")
+    ones = torch.ones(truth.grid.shape, dtype=torch.float64)
+    answer = dataclasses.replace(answer, fields={"u": torch.stack([2 * ones, 4 * ones])})
+    assert answer.errors({"u": 0 * ones}) == {"u": pytest.approx(3.0)}
+    assert answer.errors({"u": 2 * ones}) == {"u": pytest.approx(0.5)}
+
+
 def test_a_free_param_is_in_the_answer(tmp_path, monkeypatch):
     """Fields alone come from the student: the param is what fits each member best, or is known."""
     monkeypatch.setenv("PIDDM_HOME", str(tmp_path))

@@ -71,15 +71,18 @@ class Solution:
         return {k: quantile(v, share) for k, v in self.fields.items()}
 
     def errors(self, truth: Fields) -> dict[str, float]:
-        """Return the relative L2 error of the mean, field by field, weighted by area."""
-        weight, mean = torch.from_numpy(self.grid.weights()), self.mean
-        return {
-            k: float(
-                (weight * (mean[k].double() - v.double()).square()).sum().sqrt()
-                / (weight * v.double().square()).sum().sqrt()
+        """Return the relative L2 error of the mean, field by field, weighted by area.
+
+        Where the truth is zero everywhere it is the root mean square of the mean itself.
+        """
+        weight, mean, found = torch.from_numpy(self.grid.weights()), self.mean, {}
+        for name, true in truth.items():
+            away, size = (
+                float((weight * v.double().square()).mean().sqrt())
+                for v in (mean[name].double() - true.double(), true)
             )
-            for k, v in truth.items()
-        }
+            found[name] = away / (size or 1.0)
+        return found
 
     def covered(self, truth: Fields, level: float) -> dict[str, float]:
         """Return the share of nodes whose true value is in the members' central interval.
