@@ -4,7 +4,8 @@
     python benchmarks/benchmark_page.py bench/default
 
 copies ``bench.json`` and the figures to docs/ and writes docs/benchmark.md. What the page concludes
-is computed from the numbers; nothing in it is written by hand but what the words mean.
+of single methods is computed from the numbers; docs/benchmark_notes.md, written by hand, stands
+above: the commands that made them, and what they say in plain words.
 """
 
 import argparse
@@ -130,7 +131,7 @@ def beaten_by(found: dict[str, dict[str, Cell]], label: str) -> str:
     return "; better in both: " + ", ".join(f"`{m}`" for m in better) if better else ""
 
 
-def page(bench: Bench, figures: list[str], command: str, notes: list[str]) -> str:
+def page(bench: Bench, figures: list[str], notes: str) -> str:
     """Return the page."""
     config = bench.config
     seeds = ", ".join(
@@ -144,11 +145,6 @@ def page(bench: Bench, figures: list[str], command: str, notes: list[str]) -> st
         "are plugins",
         "([`piddm_baselines`](../plugins/piddm_baselines), a file each, with its paper and what "
         "differs from it).",
-        "",
-        "```console",
-        f"$ {command}",
-        "$ python benchmarks/benchmark_page.py FOLDER",
-        "```",
         "",
         f"Preset `{config.preset}` on {config.data.size} nodes a side, {config.data.train} "
         f"training samples, teacher of {config.teacher.steps} steps, students of "
@@ -164,8 +160,8 @@ def page(bench: Bench, figures: list[str], command: str, notes: list[str]) -> st
         "seeds ± standard errors; **best** and *second best* only where the difference to the next "
         "exceeds its error.",
         "",
-        *(f"- {note}" for note in notes),
-        *([""] if notes else []),
+        notes.strip(),
+        "",
         *(f"![{Path(f).stem}]({f})" for f in figures),
         "",
         "## What it says",
@@ -194,8 +190,6 @@ def described(bench: Bench) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--command", required=True, help="the command that made it")
-    parser.add_argument("--note", action="append", default=[], help="what the numbers do not say")
     parser.add_argument("--name", default="benchmark")
     options = parser.parse_args()
     bench = collecting.read(options.folder)
@@ -206,7 +200,7 @@ def main() -> None:
         if source.exists():
             figures.append(f"{options.name}_{picture}.png")
             shutil.copyfile(source, DOCS / figures[-1])
-    text = page(bench, figures, options.command, options.note)
+    text = page(bench, figures, (DOCS / f"{options.name}_notes.md").read_text(encoding="utf-8"))
     (DOCS / f"{options.name}.md").write_text(text, encoding="utf-8")
 
 

@@ -13,7 +13,7 @@ from piddm.bench.ablations import ABLATIONS, labels_of
 from piddm.bench.contest import Contest
 from piddm.bench.counting import counting
 from piddm.bench.entries import BASELINE, OURS, TRUTH, default_labels, parse, with_baseline
-from piddm.bench.regrid import carried
+from piddm.bench.regrid import OtherGrid, carried
 from piddm.bench.report import Bench, cell, markdown
 from piddm.bench.results import Result, every, result_path
 from piddm.config import PRESETS, changed, resolve
@@ -209,8 +209,9 @@ def test_calls_are_counted():
         ("one-step+refine=0", "+refine=STEPS"),
         ("flow-matching+refine=3", "+refine=STEPS"),
         ("one-step+grid=9", "+grid=FACTOR"),
-        ("truth", "no method .truth."),
-        ("truth+projection", "no method .truth."),
+        ("truth", "truth+grid=FACTOR"),
+        ("truth+projection", "truth+grid=FACTOR"),
+        ("one-step+grid=2+projection", "comes last"),
     ],
 )
 def test_what_cannot_be_read_is_refused(label, word):
@@ -371,6 +372,13 @@ def test_samples_are_scored_between_the_nodes_of_training(odd):
 
     gap = carried(smooth(grid), grid, finer)["u"] - smooth(finer)["u"]
     assert float(gap.abs().max()) < 1e-10  # a cubic times a wave: both are exact
+    film = get_pde("kolmogorov").grid.resized({"t": 4, "x": 8, "y": 6})
+    more = film.resized({"t": 7, "x": 16, "y": 6})
+    x = torch.from_numpy(film.axes["x"].coordinates())[:, None].expand(3, 4, 8, 6)
+    moved = carried({"w": torch.cos(x), "nu": torch.ones(3)}, film, more)
+    x = torch.from_numpy(more.axes["x"].coordinates())[:, None].expand(3, 7, 16, 6)
+    torch.testing.assert_close(moved["w"], torch.cos(x))
+    assert moved["nu"].shape == (3,)
 
     asked = held(odd, "truth+grid=2", "echo+grid=2", "echo+projection+grid=0.5")
     follow(asked.run(), quiet=True)
@@ -379,6 +387,10 @@ def test_samples_are_scored_between_the_nodes_of_training(odd):
     own, there = found["truth"].scores, found["truth+grid=2"].scores
     assert there.pde_error_normalised > 1e3 * own.pde_error_normalised
     assert there.energy_distance == pytest.approx(own.energy_distance, rel=0.1)
+    other, part = OtherGrid(asked.job, 2), asked.job.packing.pack(asked.job.data[0].fields)[:3]
+    fields = carried(asked.job.packing.unpack(part.double()), asked.job.grid, other.grid)
+    torch.testing.assert_close(other.packing.unpack(other(part).double()), fields,
+                               rtol=1e-4, atol=1e-5)  # fmt: skip
     on_sphere = held(odd, "truth+grid=2", pde="sphere-poisson", **{"data.size": 8})
     follow(on_sphere.run(), quiet=True)
     refusal = next(

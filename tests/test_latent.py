@@ -81,6 +81,15 @@ def test_a_part_of_the_observations_stands_for_all(linear):
     torch.testing.assert_close(found, same)
 
 
+def test_many_exact_observations_are_no_obstacle():
+    """Forty of six numbers, to 1e-5 each: in float32 their matrix would not be positive."""
+    g = torch.Generator().manual_seed(1)
+    j = 1e5 * torch.randn(40, DIMENSION, generator=g)
+    noise, anchor = torch.randn(2, DIMENSION, generator=g), torch.zeros(2, DIMENSION)
+    moved = anchor + LinearPart(j).step(anchor, anchor, noise.double() @ j.double().mT)
+    torch.testing.assert_close(moved, noise, rtol=1e-3, atol=1e-3)
+
+
 def test_no_round_goes_up_where_the_student_bends(linear):
     """Three times as steep as its linear part says: whole steps would go from bad to worse."""
     j, y, _, _ = linear
@@ -111,9 +120,15 @@ def test_what_sensors_see_of_noise_is_a_matrix(tiny_run, monkeypatch):
     some = torch.tensor([4, 1])
     torch.testing.assert_close(through_colour(packing, sensors, some), rows[some])
     monkeypatch.setattr(linear_part, "MOST", 5)
-    few = LinearPart.of(packing, sensors, sensors.sigma + 1, torch.Generator().manual_seed(0))
-    moved = few.step(noise.flatten(1), noise.flatten(1), torch.ones(3, len(sensors)))
-    assert bool(moved.isfinite().all())
+    monkeypatch.setattr(linear_part, "TOGETHER", 2)
+    s, count = torch.linspace(1, 2, len(sensors)).double(), len(sensors)
+    few = LinearPart.of(packing, sensors, s, torch.Generator().manual_seed(0))
+    chosen = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:5]
+    j = (rows.double() / s[:, None])[chosen] * (count / 5) ** 0.5
+    missing, anchor = torch.randn(3, count).double(), noise.flatten(1).double()
+    gain = j.mT @ torch.linalg.inv(j @ j.mT + torch.eye(5, dtype=torch.float64))
+    expected = missing[:, chosen] * (count / 5) ** 0.5 @ gain.mT
+    torch.testing.assert_close(few.step(anchor, anchor, missing), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_randomised_maximum_likelihood_is_exact(linear):

@@ -146,7 +146,13 @@ def open_folder(config: Config, pde: PDE, out: Path | None, fresh: bool = False)
         if fresh:
             raise UsageError("--fresh makes a folder of its own; give either --fresh or --out")
         if (out / "manifest.json").exists():
-            theirs, manifest = find_run(out)
+            try:
+                theirs, manifest = find_run(out)
+            except PiddmError as error:
+                raise PiddmError(
+                    f"{out} holds a run of another version of piddm, or a damaged one; choose "
+                    "another --out, or remove it"
+                ) from error
             if theirs != config or manifest.fingerprints != marks:
                 what = "configuration" if theirs != config else f"version of {pde.name}"
                 raise PiddmError(

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Generator as Steps
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -164,6 +164,8 @@ class Contest:
 
     def _compete(self, entry: Entry, mark: str) -> Steps[Progress, None, Result]:
         """Train what is to be trained, sample, score; return the result."""
+        if entry.grid != 1:
+            self._elsewhere(entry.grid)  # what cannot be scored there need not be made
         if entry.kind == "data":
             return self._truth(entry.label, mark, entry.grid)
         spent: dict[str, float | None] = {
@@ -243,9 +245,10 @@ class Contest:
         x = torch.cat(parts)
         return x, round(calls.total / len(x)), seconds / len(x)
 
-    @cached_property
-    def _other_grids(self) -> dict[float, OtherGrid]:
-        return {}
+    @lru_cache(maxsize=4)  # noqa: B019, a contest is one process's work
+    def _elsewhere(self, factor: float) -> OtherGrid:
+        """Return another grid to score on."""
+        return OtherGrid(self.job, factor)
 
     def _scored(
         self, label: str, mark: str, factor: float, x: Tensor, calls: int | None = None,
@@ -254,9 +257,7 @@ class Contest:
         packing, yardstick = self.job.packing, self.yardstick
         held_out = packing.pack(self.job.data[1].fields)
         if factor != 1:
-            if factor not in self._other_grids:
-                self._other_grids[factor] = OtherGrid(self.job, factor)
-            other = self._other_grids[factor]
+            other = self._elsewhere(factor)
             packing, yardstick, held_out = other.packing, other.yardstick, other.held_out
             x = other(x)
         scores = yardstick.scores(x, self.config.seed + 1, calls, seconds)

@@ -76,6 +76,8 @@ def parse(label: str, plugins: Plugins) -> Entry:
     data = re.fullmatch(rf"{TRUTH}\+grid=[^+]*", label)
     if not data and name not in known["method"] + known["student"]:
         every = sorted(known["method"] + known["student"])
+        if name == TRUTH:
+            raise UsageError("truth is in every table; what can be asked for is truth+grid=FACTOR")
         raise UsageError(f"no method {name!r}{nearest(name, every)}")
     kind: Literal["method", "student", "data"] = "data"
     if not data:
@@ -89,6 +91,8 @@ def parse(label: str, plugins: Plugins) -> Entry:
     refine, projection, grid = 0, False, 1.0
     for ending in endings:
         what, equals, value = ending.partition("=")
+        if grid != 1:
+            raise UsageError(f"{label}: +grid=FACTOR comes last, samples are scored there")
         if what == "projection" and not equals:
             projection = True
         elif what == "refine" and kind == "student" and value.isdigit() and int(value):

@@ -23,6 +23,12 @@ from piddm.packing import Packing
 from piddm.physics import term_scale
 from piddm.projection import Projection
 
+MEASURED = 128
+"""Training samples whose mean, deviation and terms are the new grid's units."""
+
+TOGETHER = 64
+"""Samples that are carried together: a spline's coefficients are four times the values."""
+
 
 class OtherGrid:
     """A run's data, equation and yardstick with another number of nodes.
@@ -39,10 +45,12 @@ class OtherGrid:
         old = job.grid
         if old.spherical:
             raise UsageError("+grid is for grids in the plane; leave it out on a sphere")
-        self.old, self.grid = old, old.resized({k: round(a.size * factor) for k, a in
-                                                old.axes.items()})  # fmt: skip
-        self._packing = job.packing
-        train, held_out = (carried(d.fields, old, self.grid) for d in job.data)
+        sizes = {k: round(a.size * factor) for k, a in old.axes.items()}
+        self.old, self.grid, self._packing = old, old.resized(sizes), job.packing
+        train, held_out = (
+            carried({k: v[:n] for k, v in d.fields.items()}, old, self.grid)
+            for d, n in zip(job.data, (MEASURED, None), strict=True)
+        )
         self.packing = Packing(self.grid, job.pde.field_names).fit(train)
         residual = job.pde.bind(self.grid)
         scale = term_scale(residual, train)
@@ -64,9 +72,12 @@ def carried(fields: Fields, old: Grid, new: Grid) -> dict[str, Tensor]:
     What is no field, a param of each sample, stays as it is.
     """
     return {
-        k: v if v.dim() == 1 else torch.from_numpy(_along(v.double().cpu().numpy(), old, new))
+        k: v if v.dim() == 1 else torch.cat([
+            torch.from_numpy(_along(part.double().cpu().numpy(), old, new))
+            for part in v.split(TOGETHER)
+        ])
         for k, v in fields.items()
-    }
+    }  # fmt: skip
 
 
 def _along(values: np.ndarray, old: Grid, new: Grid) -> np.ndarray:

@@ -116,7 +116,9 @@ def table(bench: Bench, pde: str, methods: Sequence[str]) -> tuple[list[str], li
     standard error; what satisfies the equation to round-off is not told apart by how well.
     """
     cells = {m: {c: cell(bench.of(pde, m), c) for c in COLUMNS} for m in methods}
-    rivals = {m: own for m, own in cells.items() if m.partition("+")[0] != TRUTH}
+    # Errors on several grids do not compete.
+    alike = not any("+grid=" in m for m in methods)
+    rivals = {m: own for m, own in cells.items() if alike and m != TRUTH}
     marks = {
         name: best_two({
             m: (max(found.mean, column.least), math.nan if found.error is None else found.error)
@@ -160,6 +162,9 @@ def markdown(bench: Bench) -> str:
     for pde in bench.equations():
         methods = [m for m in bench.methods(pde) if not is_swept(m) and "/" not in m]
         lines += [f"### {pde}", "", *_lines(*table(bench, pde, methods)), ""]
+        elsewhere = [m for m in bench.methods(pde) if "+grid=" in m and m not in _asked()]
+        if elsewhere:
+            lines += [f"### other grids, {pde}", "", *_lines(*table(bench, pde, elsewhere)), ""]
         lines += _answers(bench, pde)
     for name, ablation in ablations().items():
         for pde in bench.equations():
@@ -191,9 +196,15 @@ def _answers(bench: Bench, pde: str) -> list[str]:
 
 
 def is_swept(method: str) -> bool:
-    """Return whether a competitor belongs to an ablation alone: it is shown there."""
-    asked = {m for a in ablations().values() for m in a.labels.values()}
-    return method in asked and method not in [TRUTH, *default_labels(current())]
+    """Return whether a competitor is shown with its own kind alone: in ablations, other grids."""
+    if "+grid=" in method:
+        return True
+    return method in _asked() and method not in [TRUTH, *default_labels(current())]
+
+
+def _asked() -> set[str]:
+    """Return what all ablations ask for."""
+    return {m for a in ablations().values() for m in a.labels.values()}
 
 
 def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

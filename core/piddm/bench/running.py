@@ -6,6 +6,7 @@ import multiprocessing
 import queue
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from piddm.plugins import get_pde, use_files
 from piddm.training import Progress
 
 LOOK_SECONDS = 1.0
-"""Time after which a process that has said nothing is looked after."""
+"""How long to wait for news before processes are looked after."""
 
 
 @dataclass(frozen=True)
@@ -82,19 +83,22 @@ def _processes(plan: Plan, jobs: int) -> Iterator[Progress]:
                 process = context.Process(target=_work, args=(plan, config, threads, news))
                 process.start()
                 at_work[process] = f"{config.pde} {config.seed}"
-            try:
+            with suppress(queue.Empty):
                 kind, said = news.get(timeout=LOOK_SECONDS)
-            except queue.Empty:
-                for process in [p for p in at_work if not p.is_alive()]:
-                    name = at_work.pop(process)
-                    if process.exitcode:
-                        lost.append(f"{name}: its process ended with code {process.exitcode}, out "
-                                    "of memory perhaps")  # fmt: skip
-                continue
-            if kind == "error":
-                lost.append(said)
-            else:
-                yield said
+                if kind == "error":
+                    lost.append(said)
+                else:
+                    yield said
+            for process in [p for p in at_work if not p.is_alive()]:
+                name = at_work.pop(process)
+                if process.exitcode:
+                    lost.append(f"{name}: its process ended with code {process.exitcode}, out of "
+                                "memory perhaps: try --jobs 1")  # fmt: skip
+        with suppress(queue.Empty):
+            while True:  # what the last said last
+                kind, said = news.get(timeout=LOOK_SECONDS)
+                if kind == "error":
+                    lost.append(said)
     finally:
         for process in at_work:
             process.terminate()
@@ -102,7 +106,7 @@ def _processes(plan: Plan, jobs: int) -> Iterator[Progress]:
     if lost:
         more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
         raise PiddmError(
-            f"{lost[0]}{more}; the rest is done and kept: run the same command again, with --jobs 1"
+            f"{lost[0]}{more}; the rest is done and kept, and the same command goes on"
         )
 
 

@@ -28,8 +28,8 @@ def bench(
         str,
         typer.Option(
             metavar="METHODS",
-            help="Competitors, separated by blanks: NAME[:key=value,...][+refine=N][+projection]; "
-            "all where left out. piddm list-methods names them.",
+            help="Competitors, separated by blanks: NAME[:key=value,...][+refine=N][+projection]"
+            "[+grid=F]; all where left out. piddm list-methods names them.",
         ),
     ] = "",
     ablations: Annotated[

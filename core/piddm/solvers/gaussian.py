@@ -59,4 +59,4 @@ class GaussianSolver(Solver):
         gain = torch.linalg.solve(seen @ seen.mT + torch.diag(s.square()), missing.mT)
         noise = white + (gain.mT @ seen).to(white).view_as(white)
         yield Progress("gaussian", 1, 1, {"observations": float(n)})
-        return Members(packing.unpack(packing.colour(noise)))
+        return Members(packing.unpack(packing.colour(noise.to(packing.scale))))

@@ -15,6 +15,7 @@ takes back what does not come down, and half as much the next time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -27,6 +28,12 @@ MOST = 2048
 """Observations at most whose matrix is worth its factor; of more, so many at random stand for all.
 
 They are weighed up, and only how the search goes depends on them, not what it looks for."""
+
+ENTRIES = 2**27
+"""Numbers in it at most, half a gigabyte."""
+
+TOGETHER, COLUMNS = 64, 4096
+"""Rows that are made together, and columns that are multiplied together."""
 
 LONGER, SHORTER = 1.5, 0.5
 """What a step that came down, or did not, does to the length of the next."""
@@ -41,13 +48,19 @@ def through_colour(packing: Packing, sensors: Sensors, chosen: Tensor | None = N
         chosen: Which of the sensors; all where left out.
     """
     chosen = torch.arange(len(sensors)) if chosen is None else chosen
-    ones = torch.zeros(len(chosen), len(sensors))
-    ones[torch.arange(len(chosen)), chosen] = 1.0
-    weighed = packing.stack(sensors.spread(ones)) * packing.scale
-    with torch.enable_grad():
-        still = torch.zeros_like(weighed).requires_grad_()
-        (rows,) = torch.autograd.grad(packing.colour(still), still, weighed)  # S is not symmetric
-    return rows.flatten(1)
+    rows = []
+    for part in chosen.split(TOGETHER):
+        flat = torch.zeros(len(part), sensors.nodes * len(sensors.names))
+        flat.scatter_add_(1, sensors.index[part], sensors.weight[part].to(flat))
+        pieces = zip(sensors.names, flat.split(sensors.nodes, dim=1), strict=True)
+        weighed = packing.stack({k: v.view(-1, *sensors.grid.shape) for k, v in pieces})
+        weighed = weighed.to(packing.scale) * packing.scale
+        with torch.enable_grad():
+            still = torch.zeros_like(weighed).requires_grad_()
+            # S is not symmetric: this is its adjoint.
+            (found,) = torch.autograd.grad(packing.colour(still), still, weighed)
+        rows.append(found.flatten(1).cpu())
+    return torch.cat(rows)
 
 
 class LinearPart:
@@ -61,18 +74,24 @@ class LinearPart:
 
     def __init__(self, rows: Tensor, chosen: Tensor | None = None, share: float = 1.0) -> None:
         self._chosen, self._root = chosen, share**0.5
-        self._rows = rows * self._root
-        inner = (self._rows @ self._rows.mT).double() + torch.eye(len(rows), dtype=torch.float64)
+        self._rows = rows if share == 1 else rows * self._root
+        inner = torch.eye(len(rows), dtype=torch.float64)
+        # In float64: the rows of exact observations are large, and nearly dependent where they
+        # are many.
+        for part in self._rows.split(COLUMNS, dim=1):
+            inner.addmm_(part.double(), part.double().mT)
         self._factor = torch.linalg.cholesky(inner)
 
     @classmethod
     def of(cls, packing: Packing, sensors: Sensors, s: Tensor, generator: Generator) -> LinearPart:
         """Return that of sensors whose tolerance is s, ``(n,)``."""
-        count = len(sensors)
-        chosen = torch.randperm(count, generator=generator)[:MOST] if count > MOST else None
+        count, dimension = len(sensors), packing.channels * math.prod(packing.image)
+        most, chosen = min(MOST, max(TOGETHER, ENTRIES // dimension)), None
+        if count > most:
+            chosen = torch.randperm(count, generator=generator)[:most]
         rows = through_colour(packing, sensors, chosen)
         own = s if chosen is None else s[chosen]
-        return cls(rows / own.to(rows)[:, None], chosen, count / len(rows))
+        return cls(rows.div_(own.to(rows)[:, None]), chosen, count / len(rows))
 
     def inverse_hessian(self, v: Tensor) -> Tensor:
         """Return :math:`(I + J^TJ)^{-1} v` of ``(batch, dimension)``."""

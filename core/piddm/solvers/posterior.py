@@ -88,12 +88,12 @@ class Posterior:
     def look(self, noise: Tensor) -> Tensor:
         """Return what is seen of the samples of noise ``(batch, dimension)``, float64."""
         parts = noise.split(TOGETHER)
-        return torch.cat([self.seen(self.generate(part)).double() for part in parts])
+        return torch.cat([self.seen(self.generate(part)).double().cpu() for part in parts])
 
     @torch.no_grad()
     def generate(self, noise: Tensor) -> Tensor:
         """Return packed samples of noise ``(batch, dimension)``."""
-        parts = noise.view(-1, *self.shape).split(TOGETHER)
+        parts = noise.to(self.packing.scale).view(-1, *self.shape).split(TOGETHER)
         return torch.cat([self.student(part) for part in parts])
 
     def energy(self, noise: Tensor, target: Tensor, anchor: Tensor | float = 0.0) -> Tensor:
@@ -104,10 +104,11 @@ class Posterior:
             target: Observations over s, ``(n,)`` or ``(batch, n)``.
             anchor: What the noise is held to.
         """
-        x = self.student(noise.view(-1, *self.shape))
-        misfit = (self.seen(x) - target.to(x)).square().sum(1)
-        total = 0.5 * misfit + 0.5 * (noise - anchor).square().sum(1)
-        return total + self.weight * self.physics(x) if self.weight else total
+        x = self.student(noise.to(self.packing.scale).view(-1, *self.shape))
+        total = 0.5 * (self.seen(x) - target.to(x)).square().sum(1)
+        if self.weight:
+            total = total + self.weight * self.physics(x)
+        return total.to(noise) + 0.5 * (noise - anchor).square().sum(1)
 
     def physics(self, x: Tensor) -> Tensor:
         """Return half the squared distance to the nearest solution over tau squared, by sample."""
@@ -133,7 +134,7 @@ class Posterior:
         for start in range(0, count, TOGETHER):
             size = min(TOGETHER, count - start)
             point = noise.detach().expand(size, -1).clone().requires_grad_()
-            seen = self.seen(self.student(point.view(-1, *self.shape)))
+            seen = self.seen(self.student(point.to(self.packing.scale).view(-1, *self.shape)))
             own = seen[torch.arange(size), torch.arange(start, start + size)].sum()
             rows.append(torch.autograd.grad(own, point)[0])
         return torch.cat(rows)
