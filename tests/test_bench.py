@@ -326,6 +326,7 @@ def test_the_command_refuses():
     assert "no equation 'poison'" in refused(call("bench", "--pdes", "poison"))
     words = ["bench", "--pdes", "poisson"]
     assert "no method 'pcfn'" in refused(call(*words, "--methods", "pcfn"))
+    assert "no setting 'student.foo'" in refused(call(*words, "--methods", "one-step:foo=1"))
     assert "no ablation 'ordr'" in refused(call(*words, "--ablations", "ordr"))
     assert "no task 'invert'" in refused(call(*words, "--tasks", "invert"))
     assert "no preset 'qick'" in refused(call(*words, "--preset", "qick"))

@@ -224,6 +224,9 @@ def test_contradictory_observations_are_doubted(tiny_run, problem, solver):
             assert chi > 2000  # half a deviation each, fifty sigma
         else:
             assert not found.doubt
+        exactly = Observations.at_points(truth.grid, {"u": points}, {"u": values}, 0.0)
+        found = answered(tiny_run, exactly, solver, project=True)
+        assert ("no member that satisfies the equation" in found.doubt) == bool(wrong)
 
 
 # Interruptions.
@@ -325,4 +328,7 @@ def test_a_free_param_is_in_the_answer(tmp_path, monkeypatch):
     plain = run.solve("reconstruct", seen, "gaussian", 3, progress=False)
     assert set(plain.fields) == {"u", "nu"}
     known = dataclasses.replace(seen, params={"nu": float(truth.fields["nu"][0])})
-    assert set(run.solve("reconstruct", known, "gaussian", 2, progress=False).fields) == {"u"}
+    given = run.solve("reconstruct", known, "gaussian", 2, progress=False)
+    assert set(given.fields) == {"u"}
+    told = given.summary({k: v[0] for k, v in truth.fields.items()})  # of nu there is no answer
+    assert set(told["relative_l2"]) == {"u"}

@@ -202,6 +202,8 @@ def test_questions_that_cannot_be_posed(tiny_run, problem, tmp_path):
     truth = draw_truth(api.get_pde("darcy"), api.get_pde("darcy").grid.resized(8))
     dataset.write(truth, tmp_path / "other.h5")
     refused(solving(tiny_run, problem, "--truth", tmp_path / "other.h5"), "equation darcy")
+    same = tmp_path / "same"
+    refused(call("observe", "burgers", "--out", same, "--truth", same), "--out and --truth")
     refused(call("observe", "burgers", "--fields", "v", "--out", tmp_path / "a.csv"), "no field")
 
 
@@ -274,7 +276,10 @@ def test_progress_counts_all_batches(tiny_run):
     assert done[-1] == 10
     assert [s.values["members"] for s in steps if "members" in s.values] == [2, 4, 5]
     assert answering.solution().fields["u"].shape == (5, 16, 16)
-    for settings, fragment in (({"pool": "x"}, "pool"), ({"pool": 1.5}, "pool"), ({"x": 1}, "'x'")):
+    for settings, fragment in (
+        ({"pool": "x"}, "pool"), ({"pool": 1.5}, "pool"), ({"x": 1}, "'x'"),
+        ({"level": "nan"}, "not finite"),
+    ):  # fmt: skip
         with pytest.raises(UsageError, match=fragment):
             Answering(tiny_run, task, "rejection", settings=settings)
     for wrong in ({"members": 0}, {"batch": 0}):

@@ -131,8 +131,6 @@ def labels_of(names: list[str]) -> list[str]:
         names = list(known)
     for name in names:
         if name not in known:
-            raise UsageError(
-                f"no ablation {name!r}{nearest(name, known)}; there are all, {', '.join(known)}"
-            )
+            raise UsageError(f"no ablation {name!r}{nearest(name, ['all', *known])}")
     found = dict.fromkeys(v for name in names for v in known[name].labels.values())
     return [label for label in found if label != TRUTH]  # that is in every table

@@ -110,6 +110,8 @@ def curves(bench: Bench) -> list[Curve]:
             shown = {value: m for value, m in ablation.labels.items() if m in there}
             if (
                 len(shown) < 2
+                or not any(map(is_swept, shown.values()))
+                or any("+grid=" in m for m in shown.values())  # a table tells that better
                 or OURS not in shown.values()
                 or len(shown) < len(ablation.labels) / 2
             ):

@@ -81,9 +81,11 @@ def writable(path: Path, overwrite: bool) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PiddmError(f"cannot make {path.parent} ({error.strerror}); give --out") from error
+        raise PiddmError(
+            f"cannot make {path.parent} ({error.strerror}); choose another --out"
+        ) from error
     if not os.access(path.parent, os.W_OK):
-        raise PiddmError(f"cannot write to {path.parent}: permission denied; give --out")
+        raise PiddmError(f"cannot write to {path.parent}: permission denied; choose another --out")
     return path
 
 

@@ -108,6 +108,7 @@ def solve(
         options.say(f"interrupted: none of {samples} members was there yet; a smaller --batch "
                     "keeps more")  # fmt: skip
         raise typer.Exit(INTERRUPTED_CODE) from None
+    true = solution.shared(true or {})
     summary = keep(solution, target, true)
     figures = _draw(solution, loaded, true, target)
     if json:
@@ -214,6 +215,8 @@ def observe(
     else:
         equation = get_pde(options.equation(name, pde))
         grid = equation.grid if size is None else equation.grid.resized(size)
+    if out.resolve() == truth.resolve():
+        raise UsageError(f"--out and --truth are both {out}; choose another for one of them")
     for path in (out, truth):
         options.writable(path, overwrite)
     from piddm import dataset

@@ -138,8 +138,8 @@ def chosen(fields: str, pde: PDE, grid: Grid) -> tuple[dict[str, Tensor], list[s
     known = (*pde.field_names, *_params(pde))
     if not fields.strip():
         raise UsageError(
-            f"say what is seen: fields such as {pde.field_names[0]}, of {', '.join(known)}, or "
-            f"with {pde.field_names[0]}@{grid.names[0]}=VALUE where an axis has a value"
+            f"say what is seen, by --fields: such as {pde.field_names[0]}, of {', '.join(known)}, "
+            f"or {pde.field_names[0]}@{grid.names[0]}=VALUE where an axis has a value"
         )
     masks: dict[str, Tensor] = {}
     params = []

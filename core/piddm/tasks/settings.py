@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
@@ -49,6 +50,8 @@ def checked(solver: str, make: Callable[..., Any], given: Mapping[str, Any]) -> 
             raise UsageError(
                 f"the setting {name} of the solver {solver}: {first_problem(error)}, not {value!r}"
             ) from error
+        if isinstance(found[name], float) and not math.isfinite(found[name]):
+            raise UsageError(f"the setting {name} of the solver {solver} is not finite: {value}")
     for name, parameter in takes.items():
         if name not in found and parameter.default is parameter.empty:
             raise UsageError(f"the solver {solver} needs the setting {name}")

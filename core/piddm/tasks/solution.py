@@ -16,6 +16,10 @@ from piddm.tasks.calibration import coverage, crps, quantile
 DOUBT = 1e-6
 """Chance of a misfit as large as the best member's, below which observations are doubted."""
 
+FAR, SATISFIED = 1e3, 1e-12
+"""Misfit of exact observations (1 is a thousandth of a deviation) at which a member that satisfies
+the equation, by its normalised residual, leaves no doubt that they contradict each other or it."""
+
 
 @dataclass(frozen=True)
 class Solution:
@@ -100,12 +104,22 @@ class Solution:
         """Return the mean continuous ranked probability score, in the fields' units."""
         return {k: float(crps(self.fields[k], v).mean()) for k, v in truth.items()}
 
+    def shared(self, truth: Fields) -> dict[str, Tensor]:
+        """Return what of a truth is in the answer: a param that was given is not."""
+        return {k: v for k, v in truth.items() if k in self.fields}
+
     @property
     def doubt(self) -> str:
-        """Say so where no member comes as near to noisy observations as their noise allows."""
+        """Say so where no member comes as near to the observations as their noise allows."""
         noisy = self.task.observations.sigma.values()
         if not all(bool((s > 0).all()) for s in noisy):
-            return ""
+            there = self.misfit[self.residual <= SATISFIED]
+            if not len(there) or float(there.min()) < FAR:
+                return ""
+            return (
+                "no member that satisfies the equation comes near to the exact observations: they "
+                "contradict each other or it, or have noise (--sigma)"
+            )
         n, best = self.task.observations.count, float(self.misfit.min())
         if chi2.sf(best * n, n) > DOUBT:
             return ""
@@ -136,6 +150,7 @@ class Solution:
             found["projected"] = self.projected
         if doubt := self.doubt:
             found["doubt"] = doubt
+        truth = self.shared(truth or {})
         if truth:
             found["relative_l2"] = self.errors(truth)
             found["coverage"] = {f"{level:g}": self.covered(truth, level) for level in (0.5, 0.9)}
