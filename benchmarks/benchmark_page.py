@@ -14,12 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from piddm.bench import collecting
-from piddm.bench.entries import BASELINE, OURS
+from piddm.bench.entries import BASELINE, OURS, TRUTH
 from piddm.bench.fronts import pareto_front
-from piddm.bench.report import Bench, Cell, cell, is_swept, markdown, number
+from piddm.bench.report import Bench, Cell, cell, is_swept, markdown, number, table
 from piddm.figures.pareto import ROUND_OFF
 
 DOCS = Path(__file__).parents[1] / "docs"
+BESIDE = (TRUTH, BASELINE, f"{BASELINE}+projection", OURS, f"{OURS}+projection")
+"""What stands beside competitors that have fewer seeds."""
+
 CHEAPER = 20
 """How much cheaper than a rival on the front one call should be."""
 
@@ -28,7 +31,7 @@ def competitors(bench: Bench, pde: str) -> dict[str, dict[str, Cell]]:
     """Return what has scores and is no sweep, by label: the columns that the page speaks of."""
     names = ("pde_error_normalised", "energy_distance", "calls", "seconds_per_sample")
     found = {}
-    for method in bench.methods(pde):
+    for method in bench.complete(pde):
         if method == "truth" or is_swept(method) or "/" in method:
             continue
         cells = {n: c for n in names if (c := cell(bench.of(pde, method), n)) is not None}
@@ -175,7 +178,29 @@ def page(bench: Bench, figures: list[str], notes: str) -> str:
         words += ["Failed or refused:", ""]
         words += [f"- `{m}` on {pde}: {status}, {reason}" for m, pde, status, reason in failed]
         words.append("")
-    return "\n".join([*words, "## Tables", "", markdown(bench), ""])
+    return "\n".join([*words, "## Tables", "", markdown(bench), "", *few_seeds(bench)])
+
+
+def few_seeds(bench: Bench) -> list[str]:
+    """Return tables of what was run on fewer seeds than others, beside these on the same seeds."""
+    lines = []
+    for pde in bench.equations():
+        few = [m for m in bench.methods(pde) if m not in bench.complete(pde) and not is_swept(m)
+               and any(r.status == "ok" for r in bench.of(pde, m))]  # fmt: skip
+        if not few:
+            continue
+        seeds = set.intersection(*({r.seed for r in bench.of(pde, m)} for m in few))
+        own = [m for m in (*BESIDE, *few) if m in bench.methods(pde)]
+        some = [r for r in bench.results if r.pde == pde and r.method in own and r.seed in seeds]
+        part = bench.model_copy(update={"results": some})
+        told = ", ".join(map(str, sorted(seeds)))
+        lines += [f"### {pde}, on seed {told} alone", "", *lined(*table(part, pde, own)), ""]
+    return lines
+
+
+def lined(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Return a table in Markdown."""
+    return [f"| {' | '.join(r)} |" for r in (head, ["---"] * len(head), *rows)]
 
 
 def described(bench: Bench) -> str:

@@ -269,6 +269,10 @@ def test_tables_show_mean_error_best_and_failures():
     assert a.error == pytest.approx(statistics.stdev([1.0, 1.2, 1.4]) / 3**0.5)
     page = markdown(bench)
     assert "**1.2 ± 0.115**" in page
+    lucky = bench.model_copy(update={"results": [*every_, *made("d", [0.5])]})
+    assert lucky.complete("heat") == ["a", "b", "c"]
+    assert "| `d` | 1 | 0.5 |" in markdown(lucky)  # shown, but its mean is over other seeds
+    assert "**1.2 ± 0.115**" in markdown(lucky)
     assert page.count("*3.1 ±") == 0  # b and c differ by less than their errors
     assert "failed: it diverged" in page
     assert "1.0e-09" in page

@@ -75,7 +75,7 @@ def points(bench: Bench) -> list[ParetoPoint]:
     """Return the points of the Pareto figure: all competitors but those of sweeps."""
     found = []
     for pde in bench.equations():
-        for method in bench.methods(pde):
+        for method in bench.complete(pde):
             results = bench.of(pde, method)
             error, distance = (
                 cell(results, c) for c in ("pde_error_normalised", "energy_distance")

@@ -49,6 +49,11 @@ class Bench(BaseModel):
         """Return the results of a competitor, one for each seed."""
         return [r for r in self.results if r.pde == pde and r.method == method]
 
+    def complete(self, pde: str) -> list[str]:
+        """Return the competitors that have as many seeds as any: others' means do not compare."""
+        count = {m: sum(r.status == "ok" for r in self.of(pde, m)) for m in self.methods(pde)}
+        return [m for m, n in count.items() if n == max(count.values())]
+
 
 @dataclass(frozen=True)
 class Column:
@@ -116,9 +121,9 @@ def table(bench: Bench, pde: str, methods: Sequence[str]) -> tuple[list[str], li
     standard error; what satisfies the equation to round-off is not told apart by how well.
     """
     cells = {m: {c: cell(bench.of(pde, m), c) for c in COLUMNS} for m in methods}
-    # Errors on several grids do not compete.
-    alike = not any("+grid=" in m for m in methods)
-    rivals = {m: own for m, own in cells.items() if alike and m != TRUTH}
+    # Errors on several grids do not compete, nor do means over other seeds.
+    alike = [] if any("+grid=" in m for m in methods) else bench.complete(pde)
+    rivals = {m: own for m, own in cells.items() if m in alike and m != TRUTH}
     marks = {
         name: best_two({
             m: (max(found.mean, column.least), math.nan if found.error is None else found.error)
