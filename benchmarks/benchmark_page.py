@@ -189,11 +189,9 @@ def few_seeds(bench: Bench) -> list[str]:
                and any(r.status == "ok" for r in bench.of(pde, m))]  # fmt: skip
         if not few:
             continue
-        seeds = set.intersection(*({r.seed for r in bench.of(pde, m)} for m in few))
         own = [m for m in (*BESIDE, *few) if m in bench.methods(pde)]
-        some = [r for r in bench.results if r.pde == pde and r.method in own and r.seed in seeds]
-        part = bench.model_copy(update={"results": some})
-        told = ", ".join(map(str, sorted(seeds)))
+        part = bench.common(pde, own)
+        told = ", ".join(map(str, sorted({r.seed for r in part.results})))
         lines += [f"### {pde}, on seed {told} alone", "", *lined(*table(part, pde, own)), ""]
     return lines
 

@@ -273,6 +273,9 @@ def test_tables_show_mean_error_best_and_failures():
     assert lucky.complete("heat") == ["a", "b", "c"]
     assert "| `d` | 1 | 0.5 |" in markdown(lucky)  # shown, but its mean is over other seeds
     assert "**1.2 ± 0.115**" in markdown(lucky)
+    some = lucky.common("heat", ["a", "d"])
+    assert {(r.method, r.seed) for r in some.results} == {("a", 0), ("d", 0)}
+    assert not lucky.common("heat", ["lost"]).results
     assert page.count("*3.1 ±") == 0  # b and c differ by less than their errors
     assert "failed: it diverged" in page
     assert "1.0e-09" in page

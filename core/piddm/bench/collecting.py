@@ -116,8 +116,9 @@ def curves(bench: Bench) -> list[Curve]:
                 or len(shown) < len(ablation.labels) / 2
             ):
                 continue
+            alike = bench.common(pde, list(shown.values()))
             cells = {
-                column: [cell(bench.of(pde, m), column) for m in shown.values()]
+                column: [cell(alike.of(pde, m), column) for m in shown.values()]
                 for column in ("pde_error_normalised", "energy_distance")
             }
             means = [[None if c is None else c.mean for c in own] for own in cells.values()]

@@ -54,6 +54,13 @@ class Bench(BaseModel):
         count = {m: sum(r.status == "ok" for r in self.of(pde, m)) for m in self.methods(pde)}
         return [m for m, n in count.items() if n == max(count.values())]
 
+    def common(self, pde: str, methods: Sequence[str]) -> Bench:
+        """Return the results of some competitors on the seeds that all of them have."""
+        own = [r for m in methods for r in self.of(pde, m)]
+        done = [{r.seed for r in own if r.method == m and r.status == "ok"} for m in methods]
+        seeds = set.intersection(*(d for d in done if d)) if any(done) else set()
+        return self.model_copy(update={"results": [r for r in own if r.seed in seeds]})
+
 
 @dataclass(frozen=True)
 class Column:
@@ -135,8 +142,8 @@ def table(bench: Bench, pde: str, methods: Sequence[str]) -> tuple[list[str], li
     for method in methods:
         own = cells[method]
         if all(c is None for c in own.values()):
-            reason = next(r for r in bench.of(pde, method) if r.status != "ok")
-            said = f"{reason.status}: {reason.reason}"
+            ill = [r for r in bench.of(pde, method) if r.status != "ok"]
+            said = f"{ill[0].status}: {ill[0].reason}" if ill else "not on these seeds"
             rows.append([f"`{method}`", "0", said, *[""] * (len(own) - 1)])
             continue
         shown = [_shown(c, marks.get(name, {}).get(method, "")) for name, c in own.items()]
@@ -177,7 +184,7 @@ def markdown(bench: Bench) -> str:
             if len(own) < len(ablation.labels) / 2 or not any(map(is_swept, own)):
                 continue  # what there is of it is in the table above
             lines += [f"### {name}, {pde}", "", ablation.question, ""]
-            lines += [*_lines(*table(bench, pde, own)), ""]
+            lines += [*_lines(*table(bench.common(pde, own), pde, own)), ""]
     return "\n".join(lines)
 
 
