@@ -16,7 +16,7 @@ from pathlib import Path
 from piddm.bench import collecting
 from piddm.bench.entries import BASELINE, OURS, TRUTH
 from piddm.bench.fronts import pareto_front
-from piddm.bench.report import Bench, Cell, cell, is_swept, markdown, number, table
+from piddm.bench.report import Bench, Cell, cell, is_swept, lined, markdown, number, table
 from piddm.figures.pareto import ROUND_OFF
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -32,7 +32,7 @@ def competitors(bench: Bench, pde: str) -> dict[str, dict[str, Cell]]:
     names = ("pde_error_normalised", "energy_distance", "calls", "seconds_per_sample")
     found = {}
     for method in bench.complete(pde):
-        if method == "truth" or is_swept(method) or "/" in method:
+        if method == TRUTH or is_swept(method) or "/" in method:
             continue
         cells = {n: c for n in names if (c := cell(bench.of(pde, method), n)) is not None}
         if len(cells) == len(names):
@@ -194,11 +194,6 @@ def few_seeds(bench: Bench) -> list[str]:
         told = ", ".join(map(str, sorted({r.seed for r in part.results})))
         lines += [f"### {pde}, on seed {told} alone", "", *lined(*table(part, pde, own)), ""]
     return lines
-
-
-def lined(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Return a table in Markdown."""
-    return [f"| {' | '.join(r)} |" for r in (head, ["---"] * len(head), *rows)]
 
 
 def described(bench: Bench) -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from piddm.bench.entries import BASELINE, OURS, TRUTH
-from piddm.bench.report import COLUMNS, Bench, Cell, cell, number
+from piddm.bench.report import COLUMNS, Bench, cell, shown
 from piddm.files import read_json
 
 SHOWN = {
@@ -16,13 +16,6 @@ SHOWN = {
 NAMES = ("calls", "pde_error_normalised", "mmse", "smse", "energy_distance", "seconds_per_sample")
 
 
-def told(found: Cell | None) -> str:
-    """Return a mean and its standard error."""
-    if found is None:
-        return ""
-    return number(found.mean) + (f" ± {number(found.error)}" if found.error else "")
-
-
 def main() -> None:
     bench = read_json(Path(__file__).parents[1] / "docs" / "benchmark.json", Bench)
     head = ["equation", "source", *(COLUMNS[n].title for n in NAMES)]
@@ -30,7 +23,7 @@ def main() -> None:
     for pde in bench.equations():
         for title, method in SHOWN.items():
             cells = [cell(bench.of(pde, method), n) for n in NAMES]
-            print(f"| {pde} | {title} | " + " | ".join(map(told, cells)) + " |")
+            print(f"| {pde} | {title} | " + " | ".join(map(shown, cells)) + " |")
 
 
 if __name__ == "__main__":

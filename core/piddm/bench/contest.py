@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Generator as Steps
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -62,6 +62,7 @@ class Contest:
         self.questions = questions
         self.config, self.pde, self.entries, self.folder = config, pde, entries, folder
         self._device = device
+        self._grids: dict[float, OtherGrid] = {}
 
     @cached_property
     def job(self) -> Distillation:
@@ -245,10 +246,11 @@ class Contest:
         x = torch.cat(parts)
         return x, round(calls.total / len(x)), seconds / len(x)
 
-    @lru_cache(maxsize=4)  # noqa: B019, a contest is one process's work
     def _elsewhere(self, factor: float) -> OtherGrid:
-        """Return another grid to score on."""
-        return OtherGrid(self.job, factor)
+        """Return another grid to score on, made once."""
+        if factor not in self._grids:
+            self._grids[factor] = OtherGrid(self.job, factor)
+        return self._grids[factor]
 
     def _scored(
         self, label: str, mark: str, factor: float, x: Tensor, calls: int | None = None,

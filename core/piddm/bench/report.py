@@ -146,15 +146,16 @@ def table(bench: Bench, pde: str, methods: Sequence[str]) -> tuple[list[str], li
             said = f"{ill[0].status}: {ill[0].reason}" if ill else "not on these seeds"
             rows.append([f"`{method}`", "0", said, *[""] * (len(own) - 1)])
             continue
-        shown = [_shown(c, marks.get(name, {}).get(method, "")) for name, c in own.items()]
+        told = [shown(c, marks.get(name, {}).get(method, "")) for name, c in own.items()]
         ill = [r for r in bench.of(pde, method) if r.status != "ok"]
         note = f" ({len(ill)} of {len(bench.of(pde, method))} seeds {ill[0].status})" if ill else ""
         done = sum(r.status == "ok" for r in bench.of(pde, method))
-        rows.append([f"`{method}`{note}", str(done), *shown])
+        rows.append([f"`{method}`{note}", str(done), *told])
     return ["method", "seeds", *(c.title for c in COLUMNS.values())], rows
 
 
-def _shown(cell: Cell | None, mark: str) -> str:
+def shown(cell: Cell | None, mark: str = "") -> str:
+    """Return a mean and its standard error, marked as ``best`` or ``second``."""
     if cell is None:
         return ""
     text = number(cell.mean) + (f" ± {number(cell.error)}" if cell.error else "")
@@ -173,10 +174,10 @@ def markdown(bench: Bench) -> str:
     lines: list[str] = []
     for pde in bench.equations():
         methods = [m for m in bench.methods(pde) if not is_swept(m) and "/" not in m]
-        lines += [f"### {pde}", "", *_lines(*table(bench, pde, methods)), ""]
+        lines += [f"### {pde}", "", *lined(*table(bench, pde, methods)), ""]
         elsewhere = [m for m in bench.methods(pde) if "+grid=" in m and m not in _asked()]
         if elsewhere:
-            lines += [f"### other grids, {pde}", "", *_lines(*table(bench, pde, elsewhere)), ""]
+            lines += [f"### other grids, {pde}", "", *lined(*table(bench, pde, elsewhere)), ""]
         lines += _answers(bench, pde)
     for name, ablation in ablations().items():
         for pde in bench.equations():
@@ -184,7 +185,7 @@ def markdown(bench: Bench) -> str:
             if len(own) < len(ablation.labels) / 2 or not any(map(is_swept, own)):
                 continue  # what there is of it is in the table above
             lines += [f"### {name}, {pde}", "", ablation.question, ""]
-            lines += [*_lines(*table(bench.common(pde, own), pde, own)), ""]
+            lines += [*lined(*table(bench.common(pde, own), pde, own)), ""]
     return "\n".join(lines)
 
 
@@ -204,7 +205,7 @@ def _answers(bench: Bench, pde: str) -> list[str]:
         names = ("worst", "coverage", "residual", "calls", "seconds")
         rows.append([question, *(mean(name) for name in names)])
     head = ["task/solver", "relative L2", "coverage of 90 %", "residual", "calls", "s"]
-    return [*_lines(head, rows), ""] if rows else []
+    return [*lined(head, rows), ""] if rows else []
 
 
 def is_swept(method: str) -> bool:
@@ -219,6 +220,7 @@ def _asked() -> set[str]:
     return {m for a in ablations().values() for m in a.labels.values()}
 
 
-def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def lined(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table in Markdown."""
     rule = "|" + "---|" * len(head)
     return [f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(row)} |" for row in rows)]

@@ -50,11 +50,7 @@ def through_colour(packing: Packing, sensors: Sensors, chosen: Tensor | None = N
     chosen = torch.arange(len(sensors)) if chosen is None else chosen
     rows = []
     for part in chosen.split(TOGETHER):
-        flat = torch.zeros(len(part), sensors.nodes * len(sensors.names))
-        flat.scatter_add_(1, sensors.index[part], sensors.weight[part].to(flat))
-        pieces = zip(sensors.names, flat.split(sensors.nodes, dim=1), strict=True)
-        weighed = packing.stack({k: v.view(-1, *sensors.grid.shape) for k, v in pieces})
-        weighed = weighed.to(packing.scale) * packing.scale
+        weighed = packing.stack(sensors.rows(part)).to(packing.scale) * packing.scale
         with torch.enable_grad():
             still = torch.zeros_like(weighed).requires_grad_()
             # S is not symmetric: this is its adjoint.

@@ -86,10 +86,17 @@ class Sensors:
         flat = at_sensors.new_zeros(len(at_sensors), self.nodes * len(self.names))
         parts = (at_sensors[..., None] * self.weight.to(at_sensors)).flatten(1)
         flat.index_add_(1, self.index.flatten().to(flat.device), parts)
-        return {
-            k: part.view(-1, *self.grid.shape)
-            for k, part in zip(self.names, flat.split(self.nodes, dim=1), strict=True)
-        }
+        return self._fields(flat)
+
+    def rows(self, chosen: Tensor) -> dict[str, Tensor]:
+        """Return rows of H, float32, as fields ``(len(chosen), *grid.shape)``."""
+        flat = torch.zeros(len(chosen), self.nodes * len(self.names))
+        flat.scatter_add_(1, self.index[chosen], self.weight[chosen].to(flat))
+        return self._fields(flat)
+
+    def _fields(self, flat: Tensor) -> dict[str, Tensor]:
+        parts = flat.split(self.nodes, dim=1)
+        return {k: p.view(-1, *self.grid.shape) for k, p in zip(self.names, parts, strict=True)}
 
     @property
     def known(self) -> dict[str, np.ndarray]:
