@@ -20,6 +20,7 @@ from piddm.config import PRESETS, changed, resolve
 from piddm.metrics import Scores
 from piddm.plugins import current, get_pde, use_files
 from piddm.progress import follow
+from piddm.sampling import noises
 from plugin_commands import call, refused
 
 TINY = {
@@ -209,6 +210,8 @@ def test_calls_are_counted():
         ("one-step+refine=0", "+refine=STEPS"),
         ("flow-matching+refine=3", "+refine=STEPS"),
         ("one-step+grid=9", "+grid=FACTOR"),
+        ("one-step+draws=0", "+draws=N"),
+        ("truth+draws=2", "truth+grid=FACTOR"),
         ("truth", "truth+grid=FACTOR"),
         ("truth+projection", "truth+grid=FACTOR"),
         ("one-step+grid=2+projection", "comes last"),
@@ -367,6 +370,23 @@ def test_every_method_takes_an_equation(pde, tmp_path, monkeypatch):
 def test_every_method_takes_unknown_params_films_and_spheres(pde, tmp_path, monkeypatch):
     monkeypatch.setenv("PIDDM_HOME", str(tmp_path))
     nothing_fails(tmp_path, pde, **{"data.size": 8, "data.times": 4, "evaluation.count": 8})
+
+
+def test_several_draws_are_several_scores_and_their_mean(odd):
+    asked = held(odd, "echo", "echo+draws=3")
+    follow(asked.run(), quiet=True)
+    once, found = (results(odd)[label].scores for label in ("echo", "echo+draws=3"))
+    packing, shape = asked.job.packing, asked.job.shared.shape
+    scored = []
+    for n in range(3):
+        noise = torch.cat(noises(shape, 12, 1 + contest.APART * n, asked.job.device))
+        scored.append(asked.yardstick.scores(packing.colour(noise).double(), 1))
+    assert scored[0].energy_distance == pytest.approx(once.energy_distance)
+    for name in ("energy_distance", "pde_error_normalised", "mmse"):
+        values = [getattr(s, name) for s in scored]
+        assert getattr(found, name) == pytest.approx(statistics.fmean(values), rel=1e-5)
+        assert max(values) > 1.01 * min(values)  # they are other draws
+    assert (found.nfe, found.count) == (once.nfe, once.count)
 
 
 def test_samples_are_scored_between_the_nodes_of_training(odd):

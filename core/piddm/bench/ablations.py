@@ -78,6 +78,17 @@ ABLATIONS: dict[str, Ablation] = {
             for factor in (0.5, 1, 2)
         },
     ),
+    "draws": Ablation(
+        "Means over eight draws of noise: one draw is a matter of luck, which those share that are "
+        "given the same.",
+        {
+            "teacher, projected": f"{BASELINE}+projection+draws=8",
+            "student": f"{OURS}+draws=8",
+            "student, projected": f"{OURS}+projection+draws=8",
+            "student without physics, projected": f"{OURS}:physics_weight=0+projection+draws=8",
+            "projected-diffusion": "projected-diffusion+draws=8",
+        },
+    ),
     "operator": Ablation(
         "Training on a wrong equation: its params times a factor.",
         _swept("physics.factor", (0.5, 0.9, 1, 1.1, 2), 1),

@@ -23,7 +23,7 @@ from piddm.bench.answers import answer
 from piddm.bench.counting import counting
 from piddm.bench.entries import OURS, TRUTH, Entry, parse
 from piddm.bench.regrid import OtherGrid
-from piddm.bench.results import Result, keep, kept, result_path
+from piddm.bench.results import Result, averaged, keep, kept, result_path
 from piddm.config import Config, changed
 from piddm.engine import Distillation
 from piddm.errors import PiddmError, UsageError
@@ -39,6 +39,9 @@ from piddm.sampling import noises, refine
 from piddm.shared import Shared
 from piddm.spectra import spectrum_distance
 from piddm.training import Optimisation, Progress
+
+APART = 1000
+"""Between the seeds of several draws of noise."""
 
 Sampler = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -196,14 +199,19 @@ class Contest:
             sampler = method.sample
         if entry.projection:
             sampler = _projected(sampler, shared)
-        made = yield from self._draw(entry, sampler, shared, networks)
-        if not bool(made[0].isfinite().all()):
-            bad = int((~made[0].isfinite().flatten(1).all(1)).sum())
-            raise PiddmError(f"it diverged: {bad} of {len(made[0])} samples are not finite")
-        x = made[0].double()
-        if shared.packing is not self.job.packing:  # another teacher's normalisation
-            x = self.job.packing.pack(shared.packing.unpack(x))
-        return self._scored(entry.label, mark, entry.grid, x, *made[1:], **spent)
+        found = []
+        for n in range(entry.draws):
+            # Noise of its own, which no pair was made from: that of every other evaluation.
+            seed = self.config.seed + 1 + APART * n
+            made = yield from self._draw(entry, sampler, shared, networks, seed)
+            if not bool(made[0].isfinite().all()):
+                bad = int((~made[0].isfinite().flatten(1).all(1)).sum())
+                raise PiddmError(f"it diverged: {bad} of {len(made[0])} samples are not finite")
+            x = made[0].double()
+            if shared.packing is not self.job.packing:  # another teacher's normalisation
+                x = self.job.packing.pack(shared.packing.unpack(x))
+            found.append(self._scored(entry.label, mark, entry.grid, x, *made[1:], **spent))
+        return averaged(found)
 
     def _train(self, entry: Entry, method: Method) -> Steps[Progress, None, float | None]:
         """Train a method's network, or read it; return the seconds that it took."""
@@ -226,11 +234,10 @@ class Contest:
         return _seconds(path, "method")
 
     def _draw(
-        self, entry: Entry, sampler: Sampler, shared: Shared, networks: Sequence[nn.Module]
-    ) -> Steps[Progress, None, tuple[Tensor, int, float]]:
+        self, entry: Entry, sampler: Sampler, shared: Shared, networks: Sequence[nn.Module],
+        seed: int,
+    ) -> Steps[Progress, None, tuple[Tensor, int, float]]:  # fmt: skip
         """Draw samples; return them, the network calls and the seconds for each."""
-        # Noise of its own, which no pair was made from: that of every other evaluation.
-        seed = self.config.seed + 1
         batches = noises(shared.shape, self.count, seed, shared.device)
         parts, seconds = [], 0.0
         with counting(getattr(n, "network", n) for n in networks) as calls:

@@ -1,11 +1,12 @@
-"""What competes: ``NAME[:key=value,...][+refine=N][+projection][+grid=F]``, and the defaults.
+"""What competes: ``NAME[:key=value,...][+refine=N][+projection][+draws=N][+grid=F]``.
 
 NAME is a registered method or student. A method's settings go to its constructor; a student's are
-settings of the run, those without a section of ``student``: ``one-step:physics_weight=0``,
-``one-step:pairs.steps=2``. ``+projection`` ends at the nearest solutions, to round-off;
-``+refine=STEPS`` moves a student's noise against the residual first (PIDDM-ref);
-``+grid=FACTOR`` scores on that many times as many nodes an axis, between which nothing was trained.
-The data themselves, ``truth``, can be scored there too.
+settings of the run, those without a section of ``student``: ``one-step:physics_weight=0``, ``one-
+step:pairs.steps=2``. ``+projection`` ends at the nearest solutions, to round-off; ``+refine=STEPS``
+moves a student's noise against the residual first (PIDDM-ref); ``+draws=N`` samples and scores N
+times from other noise, and takes the means: what a distance of some hundred samples is by chance,
+all who are given the same noise share. ``+grid=FACTOR`` scores on that many times as many nodes an
+axis, between which nothing was trained. The data themselves, ``truth``, can be scored there too.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Entry:
         settings: Its settings.
         refine: Steps of refinement.
         projection: Whether it ends with the projection.
+        draws: How many times it samples.
         grid: Nodes along an axis where it is scored, over those of the run.
     """
 
@@ -54,6 +56,7 @@ class Entry:
     settings: tuple[tuple[str, Any], ...] = ()
     refine: int = 0
     projection: bool = False
+    draws: int = 1
     grid: float = 1.0
 
     def overrides(self) -> dict[str, Any]:
@@ -88,7 +91,7 @@ def parse(label: str, plugins: Plugins) -> Entry:
         if not equals or not re.fullmatch(r"[a-z_]+(\.[a-z_]+)?", key):
             raise UsageError(f"{label}: write its settings as {name}:key=value,key=value")
         settings.append((key, literal(value)))
-    refine, projection, grid = 0, False, 1.0
+    refine, projection, draws, grid = 0, False, 1, 1.0
     for ending in endings:
         what, equals, value = ending.partition("=")
         if grid != 1:
@@ -97,14 +100,16 @@ def parse(label: str, plugins: Plugins) -> Entry:
             projection = True
         elif what == "refine" and kind == "student" and value.isdigit() and int(value):
             refine = int(value)
+        elif what == "draws" and kind != "data" and re.fullmatch(r"[1-9]\d?", value):
+            draws = int(value)
         elif what == "grid" and re.fullmatch(r"\d(\.\d+)?", value) and 0.25 <= float(value) <= 4:
             grid = float(value)
         else:
             raise UsageError(
-                f"{label}: it may end with +projection and +grid=FACTOR (0.25 to 4), a student "
-                "with +refine=STEPS before that"
+                f"{label}: it may end with +projection, +draws=N (1 to 99) and +grid=FACTOR (0.25 "
+                "to 4), a student with +refine=STEPS before that"
             )
-    return Entry(label, name, kind, tuple(settings), refine, projection, grid)
+    return Entry(label, name, kind, tuple(settings), refine, projection, draws, grid)
 
 
 def default_labels(plugins: Plugins) -> list[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -56,6 +58,26 @@ class Result(BaseModel):
         """Seconds from data to a sampler: teacher, pairs and own training, for what uses them."""
         parts = (self.teacher_seconds, self.pairs_seconds, self.training_seconds)
         return None if all(p is None for p in parts) else sum(p or 0.0 for p in parts)
+
+
+def averaged(results: Sequence[Result]) -> Result:
+    """Return the means of what one competitor scored in several draws of noise."""
+    scores = [r.scores for r in results if r.scores is not None]
+    if len(results) == 1 or not scores:
+        return results[0]
+    first = scores[0]
+    # Counts and seeds are integers: those of the first stand.
+    means: dict[str, object] = {
+        k: fmean(getattr(s, k) for s in scores)
+        for k, v in first.model_dump().items()
+        if isinstance(v, float)
+    }
+    rows = first.pde_error_by_row
+    means["pde_error_by_row"] = {k: fmean(s.pde_error_by_row[k] for s in scores) for k in rows}
+    apart = [d for r in results if (d := r.spectrum_distance) is not None]
+    spectrum = fmean(apart) if apart else None
+    change = {"scores": first.model_copy(update=means), "spectrum_distance": spectrum}
+    return results[0].model_copy(update=change)
 
 
 def result_path(folder: Path, pde: str, seed: int, label: str) -> Path:

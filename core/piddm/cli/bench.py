@@ -29,7 +29,7 @@ def bench(
         typer.Option(
             metavar="METHODS",
             help="Competitors, separated by blanks: NAME[:key=value,...][+refine=N][+projection]"
-            "[+grid=F]; all where left out. piddm list-methods names them.",
+            "[+draws=N][+grid=F]; all where left out. piddm list-methods names them.",
         ),
     ] = "",
     ablations: Annotated[
