@@ -3,10 +3,11 @@
 NAME is a registered method or student. A method's settings go to its constructor; a student's are
 settings of the run, those without a section of ``student``: ``one-step:physics_weight=0``,
 ``one-step:pairs.steps=2``. ``+projection`` ends at the nearest solutions, to round-off;
-``+refine=STEPS`` moves a student's noise against the residual first (PIDDM-ref); ``+draws=N`` samples and scores N
-times from other noise, and takes the means: what a distance of some hundred samples is by chance,
-all who are given the same noise share. ``+grid=FACTOR`` scores on that many times as many nodes an
-axis, between which nothing was trained. The data themselves, ``truth``, can be scored there too.
+``+refine=STEPS`` moves a student's noise against the residual first (PIDDM-ref); ``+draws=N``
+samples and scores N times from other noise, and takes the means: what a distance of some hundred
+samples is by chance, all who are given the same noise share. ``+grid=FACTOR`` scores on that many
+times as many nodes an axis, between which nothing was trained. The data themselves, ``truth``, can
+be scored there too.
 """
 
 from __future__ import annotations
