@@ -1,12 +1,13 @@
 """Every solver on the same questions: error, residual, calibration, network calls, seconds.
 
-    python benchmarks/answers.py RUN... [--cases sparse ...] [--solvers latent ...] [--truths 20]
-        [--members 16] [--json docs/answers.json] [--out docs/answers_measured.md] [--minutes 30]
+    python benchmarks/answers.py RUN... [--cases sparse ...] [--solvers latent ...]
+        [--efforts default ...] [--truths 20] [--members 16] [--json docs/answers.json] [--out docs/answers_measured.md] [--minutes 30]
 
 A case is a task with its sensors: see ``CASES``. Truths are drawn from the equation's own law, from
 seeds that no run's data use; ``rougher`` and ``contrast`` draw them from another law than the run
 was trained on. Each answer is kept as soon as it is there: an interrupted run goes on where it
 stopped, and ``--minutes`` ends one in time. The page is written from all that the file holds.
+``benchmarks/answers_time.py`` draws error over time from it.
 """
 
 import argparse
@@ -38,24 +39,30 @@ CASES = {
     "contrast": Case(share=0.1, law="contrast"),
 }
 
-SHORT = {
-    "latent": {"rounds": 6, "steps": 0},
-    "hybrid": {"rounds": 6, "steps": 0},
-    "hamiltonian": {},
-    "guided": {"steps": 20},
-    "data-space": {"steps": 150},
-    "classical": {"steps": 3},
-    "gaussian": {},
-}
-"""Settings that cost about as little as each solver can do with; the defaults are the others."""
+LEAST = {"rounds": 6, "steps": 0}
 
-PROJECTED = ("guided", "gaussian")
-"""Solvers that are also asked to end with the projection, as hybrid does of itself."""
+EFFORTS: dict[str, dict[str, dict]] = {
+    "latent": {"least": LEAST, "default": {}},
+    "hybrid": {
+        "least": LEAST, "short": {"rounds": 6, "steps": 8, "weight": 0}, "default": {},
+        "long": {"steps": 80},
+    },
+    "hamiltonian": {"default": {}},
+    "guided": {
+        "least": {"steps": 10}, "short": {"steps": 20}, "middle": {"steps": 50}, "default": {},
+        "projected": {},
+    },
+    "data-space": {"short": {"steps": 150}, "middle": {"steps": 500}, "default": {}},
+    "classical": {"short": {"steps": 3}, "default": {}},
+    "gaussian": {"default": {}, "projected": {}},
+}  # fmt: skip
+"""Settings of each solver from cheap to dear; ``projected`` ends with the projection, as hybrid
+does of itself."""
 
 
 def answer(run: Run, case: Case, solver: str, effort: str, seed: int, members: int) -> dict:
     """Return what a solver makes of one truth."""
-    settings: Mapping = SHORT[solver] if effort == "short" else {}
+    settings = EFFORTS[solver][effort]
     observations, truth = question(run, case, seed)
     task = ask(case.task, run.pde, observations)
     project = effort == "projected"
@@ -76,19 +83,17 @@ def wanted(options: argparse.Namespace, runs: dict[str, Run]) -> Iterator[tuple]
                     continue
                 for solver in options.solvers:
                     for effort in options.efforts:
-                        if effort == "short" and not SHORT.get(solver):
-                            continue
-                        if effort == "projected" and solver not in PROJECTED:
-                            continue
-                        yield label, name, solver, effort, seed
+                        if effort in EFFORTS[solver]:
+                            yield label, name, solver, effort, seed
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="*", type=Path)
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
-    parser.add_argument("--solvers", nargs="+", default=list(SHORT))
-    parser.add_argument("--efforts", nargs="+", default=["short", "default", "projected"])
+    parser.add_argument("--solvers", nargs="+", default=list(EFFORTS), choices=list(EFFORTS))
+    every = list(dict.fromkeys(e for own in EFFORTS.values() for e in own))
+    parser.add_argument("--efforts", nargs="+", default=every, choices=every)
     parser.add_argument("--truths", type=int, default=20)
     parser.add_argument("--members", type=int, default=16)
     parser.add_argument("--minutes", type=float, default=float("inf"))
@@ -158,8 +163,9 @@ def page(kept: dict) -> str:
     return "\n".join([*lines, ""])
 
 
-def order(key: tuple[str, str]) -> tuple[int, str]:
-    return list(SHORT).index(key[0]) if key[0] in SHORT else len(SHORT), key[1]
+def order(key: tuple[str, str]) -> tuple[int, int]:
+    solver, effort = key
+    return list(EFFORTS).index(solver), list(EFFORTS[solver]).index(effort)
 
 
 def cells(every: list[dict]) -> list[str]:
