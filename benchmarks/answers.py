@@ -1,7 +1,8 @@
 """Every solver on the same questions: error, residual, calibration, network calls, seconds.
 
     python benchmarks/answers.py RUN... [--cases sparse ...] [--solvers latent ...]
-        [--efforts default ...] [--truths 20] [--members 16] [--json docs/answers.json] [--out docs/answers_measured.md] [--minutes 30]
+        [--efforts default ...] [--truths 20] [--members 16] [--json docs/answers.json]
+        [--out docs/answers_measured.md] [--minutes 30]
 
 A case is a task with its sensors: see ``CASES``. Truths are drawn from the equation's own law, from
 seeds that no run's data use; ``rougher`` and ``contrast`` draw them from another law than the run
