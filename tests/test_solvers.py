@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from piddm import Axis, Grid, UsageError, distill, plugins
+from piddm import Axis, Grid, PiddmError, UsageError, distill, load_run, plugins
 from piddm.cli.app import app
 from piddm.packing import Packing
 from piddm.solvers.gaussian import GaussianSolver
@@ -103,6 +104,18 @@ def test_every_solver_has_its_line_in_the_documentation(solver):
 
 
 # The Gaussian solver.
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_run_without_a_student_serves_those_who_need_none(tiny_run, problem, tmp_path, solver):
+    copied = shutil.copytree(tiny_run.path, tmp_path / "run")
+    (copied / "student.safetensors").unlink()
+    run = load_run(copied)
+    if solver in ("latent", "hybrid", "hamiltonian"):
+        with pytest.raises(PiddmError, match="no student yet"):
+            answered(run, problem[1], solver)
+    else:
+        assert len(answered(run, problem[1], solver)) == 3
 
 
 @pytest.mark.parametrize("between", [False, True], ids=["nodes", "between"])

@@ -151,8 +151,10 @@ class Run:
 
     @property
     def packing(self) -> Packing:
-        """Normalisation and colour of the student's samples."""
-        return self.student.packing
+        """Normalisation and colour of samples: the teacher's, which its student takes over."""
+        student, teacher = (self.path / f"{k}.safetensors" for k in ("student", "teacher"))
+        unfinished = teacher.exists() and not student.exists()
+        return self.teacher.packing if unfinished else self.student.packing
 
     @cached_property
     def scale(self) -> dict[str, float]:
