@@ -294,10 +294,10 @@ def test_a_solver_that_has_nothing_yet_lets_the_interruption_go_on(tiny_run, pro
 def test_the_command_writes_what_an_interrupted_search_has(
     tiny_run, problem, monkeypatch, tmp_path
 ):
-    from piddm.solvers import latent
+    from piddm.solvers import search
     from piddm.tasks.csv_files import write_csv
 
-    whole = latent.minimise
+    whole = search.minimise
 
     def minimise(function, start, steps, condition):
         for k, state in enumerate(whole(function, start, steps, condition)):
@@ -305,7 +305,7 @@ def test_the_command_writes_what_an_interrupted_search_has(
                 raise KeyboardInterrupt  # as Ctrl-C does in the midst of a step
             yield state
 
-    monkeypatch.setattr(latent, "minimise", minimise)
+    monkeypatch.setattr(search, "minimise", minimise)
     write_csv(problem[1], tmp_path / "seen.csv")
     words = ["solve", "reconstruct", tiny_run.path, "--observations", tmp_path / "seen.csv",
              "--samples", 3, "--set", "rounds=2", "--set", "steps=4",

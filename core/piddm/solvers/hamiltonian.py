@@ -15,9 +15,9 @@ here :math:`C = (I + J^TJ)^{-1}`, what the posterior of a linear student would h
 derivative of what is seen, in the mean over a few members. For a linear student each trajectory is
 an independent sample.
 
-Every member is the end of a chain of its own, from where the search of :mod:`piddm.solvers.latent`
-ends: chains from farther off freeze. One step h serves them
-all; it is tuned in the first half of the chain, and then kept.
+Every member is the end of a chain of its own, from where :mod:`piddm.solvers.search` ends: chains
+from farther off freeze. One step h serves them all; it is tuned in the first half of the chain, and
+then kept.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from torch import Generator, Tensor
 
 from piddm.errors import UsageError
 from piddm.interfaces import Members, Solver, Task
-from piddm.solvers.lbfgs import minimise
-from piddm.solvers.linear import LinearPart, conditioned
+from piddm.solvers.linear import LinearPart
 from piddm.solvers.posterior import Posterior
+from piddm.solvers.search import Search
 from piddm.training import Progress
 
 if TYPE_CHECKING:
@@ -86,46 +86,32 @@ class HamiltonianSolver(Solver):
     def solve(self, task: Task, count: int, generator: Generator) -> Steps[Progress, None, Members]:
         """Return the last states of chains."""
         posterior = Posterior(self.run, task, self.weight, self.tolerance)
-        target, total = posterior.target, self.rounds + self.steps
-        anchor = torch.randn((count, posterior.dimension), generator=generator)
-        given = posterior.perturbed(count, generator)
-        start, calls = anchor, 0
-
-        def members() -> Members:
-            return Members(self.run.packing.unpack(posterior.generate(start)), calls)
-
-        self.so_far = members
-        linear = posterior.linear(generator)
-        rounds = conditioned(posterior.look, linear, anchor, given, self.rounds)
-        for calls, state in enumerate(rounds, 1):
-            start, missing = state
-            misfit = float(missing.square().mean().sqrt())
-            yield Progress("hamiltonian", calls, total, {"misfit": misfit})
-        search = minimise(
-            lambda z: posterior.energy(z, given, anchor), start, self.search, linear.inverse_hessian
-        )
-        for found, _ in search:
-            start = found
-            calls += 2
-        jacobian = anchor.new_zeros(0, posterior.dimension)
+        search, target = Search(posterior, count, generator), posterior.target
+        self.so_far = search.members
+        began = self.rounds + self.search
+        total = began + self.steps
+        for done, values in search.work(self.rounds, self.search):
+            yield Progress("hamiltonian", done, total, values)
+        start = search.noise
+        jacobian = start.new_zeros(0, posterior.dimension)
         if len(target) <= DENSE:
             parts = [posterior.jacobian(z) for z in start[:POINTS]]
             jacobian = torch.cat(parts) / len(parts) ** 0.5
-            calls += -(-2 * len(target) * len(parts) // count)
+            search.calls += -(-2 * len(target) * len(parts) // count)
         chains = trajectories(
             lambda z: posterior.energy(z, target), start, start.mean(0), jacobian,
             self.steps, self.leapfrog, generator,
         )  # fmt: skip
         for done, state in enumerate(chains, 1):
-            start = state.position
-            calls += 2 * self.leapfrog
+            search.noise = state.position
+            search.calls += 2 * self.leapfrog
             values = {
                 "energy": float(state.energy.mean()),
                 "accepted": float(state.accepted.mean()),
                 "step": state.step,
             }
-            yield Progress("hamiltonian", self.rounds + done, total, values)
-        return members()
+            yield Progress("hamiltonian", began + done, total, values)
+        return search.members()
 
 
 class State(NamedTuple):

@@ -7,12 +7,10 @@ minimises
 .. math:: \tfrac12\Big\|\frac{y + s\,\xi_k - H d(\epsilon)}{s}\Big\|^2
     + \lambda\,\text{physics} + \tfrac12\|\epsilon - \epsilon_k\|^2
 
-(:mod:`piddm.solvers.posterior`). For a linear generator that is exact sampling. The last term keeps
-the noise on its shell without a weight to tune. The search begins with a few rounds that take the
-student for its linear part and call it once each, without a gradient (:mod:`piddm.solvers.linear`),
-and goes on by L-BFGS, preconditioned with that part's inverse Hessian. Source: Bardsley et al.,
-Randomize-then-optimize, SIAM Journal on Scientific Computing 36, 2014; Chen and Oliver,
-Mathematical Geosciences 44, 2012.
+(:mod:`piddm.solvers.posterior`), by :mod:`piddm.solvers.search`. For a linear generator that is
+exact sampling. The last term keeps the noise on its shell without a weight to tune. Source:
+Bardsley et al., Randomize-then-optimize, SIAM Journal on Scientific Computing 36, 2014; Chen and
+Oliver, Mathematical Geosciences 44, 2012.
 """
 
 from __future__ import annotations
@@ -20,14 +18,12 @@ from __future__ import annotations
 from collections.abc import Generator as Steps
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Generator
 
 from piddm.errors import UsageError
 from piddm.interfaces import Members, Solver, Task
-from piddm.solvers.lbfgs import minimise
-from piddm.solvers.linear import conditioned
 from piddm.solvers.posterior import Posterior
+from piddm.solvers.search import Search
 from piddm.training import Progress
 
 if TYPE_CHECKING:
@@ -77,29 +73,8 @@ class LatentSolver(Solver):
         weight, steps = (FORWARD_WEIGHT, FORWARD_STEPS) if forward else (WEIGHT, STEPS)
         weight = weight if self.weight is None else self.weight
         steps = steps if self.steps is None else self.steps
-        posterior = Posterior(self.run, task, weight, self.tolerance)
-        anchor = torch.randn((count, posterior.dimension), generator=generator)
-        target = posterior.perturbed(count, generator)
-        current, calls, total = anchor, 0, self.rounds + steps
-
-        def members() -> Members:
-            return Members(self.run.packing.unpack(posterior.generate(current)), calls)
-
-        self.so_far = members
-        linear = posterior.linear(generator)
-        rounds = conditioned(posterior.look, linear, anchor, target, self.rounds)
-        for calls, state in enumerate(rounds, 1):
-            current, missing = state
-            misfit = float(missing.square().mean().sqrt())
-            yield Progress("latent", calls, total, {"misfit": misfit})
-        if steps:
-            search = minimise(
-                lambda z: posterior.energy(z, target, anchor), current, steps,
-                linear.inverse_hessian,
-            )  # fmt: skip
-            for done, state in enumerate(search, 1):
-                current, energy = state
-                calls += 2
-                values = {"energy": float(energy.mean())}
-                yield Progress("latent", self.rounds + done, total, values)
-        return members()
+        search = Search(Posterior(self.run, task, weight, self.tolerance), count, generator)
+        self.so_far = search.members
+        for done, values in search.work(self.rounds, steps):
+            yield Progress("latent", done, self.rounds + steps, values)
+        return search.members()
