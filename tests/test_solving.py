@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,13 @@ from typer.testing import CliRunner
 from piddm import PiddmError, UsageError, api, dataset, plugins
 from piddm.cli.app import app
 from piddm.interfaces import Members, Solver
-from piddm.plugins import Plugins
+from piddm.plugins import Plugins, get_pde
 from piddm.tasks.answering import Answering, out_of_memory
 from piddm.tasks.asking import ask
 from piddm.tasks.calibration import coverage, crps, quantile, ranks
 from piddm.tasks.keeping import keep, read_solution
 from piddm.tasks.observations import Observations
+from piddm.tasks.outside import outside
 from piddm.tasks.placing import draw_truth, place
 from piddm.tasks.sensors import Sensors
 from piddm.training import Progress
@@ -380,3 +382,27 @@ def test_ranks_of_a_truth_of_the_same_law_are_even():
     assert float((counts - even).square().sum() / even) < 40  # chi squared of 9, at 1e-5
     biased = torch.bincount(ranks(both[1:] + 0.2, both[0]), minlength=10).double()
     assert float((biased - even).square().sum() / even) > 400
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "word"),
+    [
+        ("heat", {"nu": 3.0}, ""),
+        ("heat", {"nu": 60.0}, "nu is 60, and "),
+        ("heat", {}, ""),
+        ("burgers", {"nu": 0.01}, ""),
+        ("burgers", {"nu": 1.0}, "nu is 1, and 0.01 in all data"),
+    ],
+)
+def test_a_known_param_that_no_data_had_is_said(name, params, word):
+    assert outside(get_pde(name), params).startswith(word)
+    assert bool(outside(get_pde(name), params)) is bool(word)
+
+
+def test_the_caution_is_kept_and_told(tiny_run, tmp_path):
+    truth = draw_truth(tiny_run.pde, tiny_run.residual.grid, 3)
+    seen = replace(place(truth, tiny_run.pde, "u", 0.1, seed=1), params={"nu": 0.5})
+    found = tiny_run.solve("reconstruct", seen, "gaussian", 2, progress=False)
+    summary = keep(found, tmp_path)
+    assert "expect little" in summary["caution"]
+    assert read_solution(tmp_path / "solution.h5").caution == summary["caution"]

@@ -79,14 +79,14 @@ ABLATIONS: dict[str, Ablation] = {
         },
     ),
     "draws": Ablation(
-        "Means over eight draws of noise: one draw is a matter of luck, which those share that are "
+        "Means over four draws of noise: one draw is a matter of luck, which those share that are "
         "given the same.",
         {
-            "teacher, projected": f"{BASELINE}+projection+draws=8",
-            "student": f"{OURS}+draws=8",
-            "student, projected": f"{OURS}+projection+draws=8",
-            "student without physics, projected": f"{OURS}:physics_weight=0+projection+draws=8",
-            "projected-diffusion": "projected-diffusion+draws=8",
+            "teacher, projected": f"{BASELINE}+projection+draws=4",
+            "student": f"{OURS}+draws=4",
+            "student, projected": f"{OURS}+projection+draws=4",
+            "student without physics, projected": f"{OURS}:physics_weight=0+projection+draws=4",
+            "projected-diffusion": "projected-diffusion+draws=4",
         },
     ),
     "operator": Ablation(

@@ -117,8 +117,8 @@ def solve(
         _print(solution, summary)
         for path in (target / "solution.h5", target / "solution.json", *figures):
             typer.echo(f"wrote {path}")
-    if solution.doubt:
-        options.say(f"warning: {solution.doubt}")
+    for said in filter(None, (solution.caution, solution.doubt)):
+        options.say(f"warning: {said}")
     finished = len(solution) - solution.unfinished
     if solution.projected is not None and solution.projected < finished:
         options.say(f"warning: {finished - solution.projected} members are too far from the "

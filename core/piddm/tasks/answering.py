@@ -17,6 +17,7 @@ from piddm.plugins import current
 from piddm.randomness import generator
 from piddm.tasks.finishing import EXACT, VANISHED, Finisher
 from piddm.tasks.given import with_params
+from piddm.tasks.outside import outside
 from piddm.tasks.sensors import Sensors
 from piddm.tasks.settings import checked
 from piddm.tasks.solution import Solution, merged
@@ -152,6 +153,7 @@ class Answering:
             asked=self.members,
             unfinished=self.unfinished,
             projected=int((residual <= VANISHED).sum()) if projects else None,
+            caution=outside(self.run.pde, self.task.observations.params),
         )
 
     @torch.no_grad()

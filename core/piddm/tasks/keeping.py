@@ -75,6 +75,8 @@ def write_solution(solution: Solution, path: Path | str) -> None:
         )  # fmt: skip
         if solution.projected is not None:
             file.attrs["projected"] = solution.projected
+        if solution.caution:
+            file.attrs["caution"] = solution.caution
         for group, fields in groups.items():
             for name, values in fields.items():
                 file[f"{group}/{name}"] = values.numpy()
@@ -97,6 +99,7 @@ class _Header(BaseModel):
     asked: Annotated[int, Field(ge=1)]
     unfinished: Annotated[int, Field(ge=0)] = 0
     projected: Annotated[int, Field(ge=0)] | None = None
+    caution: Annotated[str, Field(max_length=1000)] = ""
     grid: Json[dict[str, AxisData]]
 
 
@@ -135,7 +138,8 @@ def read_solution(path: Path | str) -> Solution:
         return Solution(
             task=Task(header.task, seen, header.interpolation), pde=header.pde, grid=grid,
             solver=header.solver, fields=members, calls=header.calls, seconds=header.seconds,
-            asked=header.asked, unfinished=header.unfinished, projected=header.projected, **own,
+            asked=header.asked, unfinished=header.unfinished, projected=header.projected,
+            caution=header.caution, **own,
         )  # fmt: skip
 
 

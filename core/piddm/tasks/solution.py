@@ -41,6 +41,7 @@ class Solution:
         asked: How many members were asked for.
         unfinished: How many of the members, the last ones, are as an interruption found them.
         projected: How many satisfy the equation to round-off, where that was asked for.
+        caution: What is to be said of the question, see :mod:`piddm.tasks.outside`.
     """
 
     task: Task
@@ -56,6 +57,7 @@ class Solution:
     asked: int
     unfinished: int = 0
     projected: int | None = None
+    caution: str = ""
 
     def __len__(self) -> int:
         return len(self.misfit)
@@ -148,6 +150,8 @@ class Solution:
             found["unfinished"] = self.unfinished
         if self.projected is not None:
             found["projected"] = self.projected
+        if self.caution:
+            found["caution"] = self.caution
         if doubt := self.doubt:
             found["doubt"] = doubt
         truth = self.shared(truth or {})

@@ -1,0 +1,46 @@
+"""Known values of params that a run's data never had: models say nothing of those."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from piddm.randomness import generator
+from piddm.symbolic.operators import Param
+
+if TYPE_CHECKING:
+    from piddm.pde import PDE
+
+DRAWS, MARGIN = 1000, 0.05
+"""Draws of a law that tell its range, and what may be beyond, over it."""
+
+
+def outside(pde: PDE, params: Mapping[str, float]) -> str:
+    """Return what is to be said of params that are known to have values far from the data's.
+
+    Args:
+        pde: The equation, with the laws of its inputs.
+        params: Known values by name.
+    """
+    laws = {given.name: law for given, law in pde.inputs.items() if isinstance(given, Param)}
+    for param in pde.params:
+        if param.name not in params:
+            continue
+        value = params[param.name]
+        if param.name not in laws:
+            if not param.free and not math.isclose(value, param.value, rel_tol=MARGIN):
+                return (
+                    f"{param.name} is {value:g}, and {param.value:g} in all data of the run: "
+                    "expect little of its models"
+                )
+            continue
+        draws = laws[param.name].sample_param(DRAWS, generator(0, "range", param.name))
+        low, high = float(draws.min()), float(draws.max())
+        beyond = MARGIN * (high - low)
+        if not low - beyond <= value <= high + beyond:
+            return (
+                f"{param.name} is {value:g}, and {low:.3g} to {high:.3g} in the data of the run: "
+                "expect little of its models"
+            )
+    return ""
