@@ -4,7 +4,8 @@
         [--case sparse]
 
 A panel a run; a line joins the efforts of one solver. All points of a panel are means over the same
-truths, those that every one of them has: what has fewer than half of the most is left out.
+truths, those that every one of them has: what has fewer than half of the most is left out. Bars are
+standard errors over truths, which all solvers share: differences are surer than they look.
 """
 
 import argparse
@@ -17,11 +18,26 @@ from answers import EFFORTS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from piddm.figures.convergence import COLOURS, MARKERS
-from piddm.figures.style import INK, NORMAL, SMALL, plain, readable_logarithm, save
+from piddm.figures.convergence import MARKERS
+from piddm.figures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    NORMAL,
+    SMALL,
+    VERMILLION,
+    plain,
+    readable_logarithm,
+    save,
+)
 
 Points = dict[tuple[str, str], dict[str, tuple[float, float]]]
 """By solver and effort: seconds and error by truth."""
+
+COLOURS = dict(
+    zip(EFFORTS, (BLUE, VERMILLION, "#56B4E9", "#CC79A7", INK, GREEN, "#E69F00"), strict=True)
+)
 
 EXACT = 1e-4
 """Error below which a solver has found the truth: there is nothing to compare."""
@@ -62,8 +78,8 @@ def panel(axes: Axes, run: str, points: Points) -> None:
                 bars.append(100 * statistics.stdev(e for _, e in every) / len(every) ** 0.5)
             ended = efforts == ["projected"]
             axes.errorbar(
-                seconds, errors, bars, color=COLOURS[place % len(COLOURS)], marker=MARKERS[place],
-                markersize=4.5, linewidth=1, elinewidth=0.7, fillstyle="none" if ended else "full",
+                seconds, errors, bars, color=COLOURS[solver], ecolor=GREY, marker=MARKERS[place],
+                markersize=4.5, linewidth=1, elinewidth=0.4, fillstyle="none" if ended else "full",
                 label=f"{solver}, projected" if ended else solver,
             )  # fmt: skip
     axes.set_xscale("log")
