@@ -71,8 +71,9 @@ def answer(run: Run, case: Case, solver: str, effort: str, seed: int, members: i
     for _ in asked.work():
         pass
     found = asked.solution().summary(truth)
-    return {k: found[k] for k in ("relative_l2", "coverage", "crps", "residual", "misfit",
-                                  "calls", "seconds", "observations")}  # fmt: skip
+    told = ("relative_l2", "coverage", "crps", "residual", "misfit", "calls", "seconds",
+            "observations")  # fmt: skip
+    return {"settings": settings} | {k: found[k] for k in told}
 
 
 def wanted(options: argparse.Namespace, runs: dict[str, Run]) -> Iterator[tuple]:
@@ -108,9 +109,11 @@ def main() -> None:
     end = time.monotonic() + 60 * options.minutes
     for key in wanted(options, runs):
         text = "|".join(map(str, key))
-        if text in kept["answers"] or time.monotonic() > end:
-            continue
         name, case, solver, effort, seed = key
+        there = kept["answers"].get(text, {})
+        same = "refused" in there or there.get("settings") == EFFORTS[solver][effort]
+        if same or time.monotonic() > end:
+            continue
         try:
             found = answer(runs[name], CASES[case], solver, effort, seed, options.members)
             worst = max(found["relative_l2"].values())

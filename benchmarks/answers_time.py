@@ -55,6 +55,8 @@ def main() -> None:
         if case == options.case and "refused" not in found:
             error = max(found["relative_l2"].values())
             runs[run][solver, effort][seed] = found["seconds"], max(error, EXACT)
+    if not runs:
+        parser.error(f"{options.json} has no answers of the case {options.case}")
     figure = Figure(figsize=(3.6 * len(runs), 3.9), layout="constrained")
     for axes, (run, points) in zip(figure.subplots(1, len(runs), squeeze=False)[0],
                                    runs.items(), strict=True):  # fmt: skip
@@ -66,6 +68,8 @@ def panel(axes: Axes, run: str, points: Points) -> None:
     most = max(map(len, points.values()))
     shown = {key: of for key, of in points.items() if 2 * len(of) >= most}
     truths = set.intersection(*(set(of) for of in shown.values()))
+    if len(truths) < 2:
+        shown = {}  # no mean has an error
     for place, solver in enumerate(EFFORTS):
         own = [e for e in EFFORTS[solver] if (solver, e) in shown]
         lines = [[e for e in own if e != "projected"], [e for e in own if e == "projected"]]

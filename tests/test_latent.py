@@ -107,16 +107,34 @@ def test_no_round_goes_up_where_the_student_bends(linear):
     assert float(last.median()) < 0.2 * float(gone.median())
 
 
-def test_steps_that_go_too_far_are_mixed_until_they_meet(linear):
-    """Three times as steep, and else linear: mixed steps are GMRES, and soon there."""
+def test_steps_that_go_too_far_are_mixed_until_they_meet(linear, monkeypatch):
+    """Three times as steep, and else linear: mixed steps are GMRES, there after OBSERVED + 2."""
+    monkeypatch.setattr(linear_part, "FLOOR", 1e-12)
     j, y, _, _ = linear
     anchor, target = white(50, 1), y + white(50, 5)[:, :OBSERVED]
     rounds = conditioned(lambda e: 3 * e @ j.mT, LinearPart(j), anchor, target, OBSERVED + 3)
     *_, (found, _) = rounds
     where = torch.eye(DIMENSION).to(j) + 3 * j.mT @ j  # its own steps would be zero here
     expected = torch.linalg.solve(where, (anchor + target @ j).mT).mT
-    # On the way there some energies are a little less than where the steps end.
-    torch.testing.assert_close(found, expected, rtol=0.0, atol=1e-2)
+    torch.testing.assert_close(found, expected, rtol=0.0, atol=1e-6)
+
+
+def test_a_member_that_is_lost_goes_on_from_its_best(linear):
+    j, y, _, _ = linear
+    calls = []
+
+    def seen(e):
+        calls.append(e)
+        found = 3 * e @ j.mT
+        return torch.where(torch.arange(len(e))[:, None] == 0, torch.nan, found) if (
+            len(calls) == 3
+        ) else found  # fmt: skip
+
+    anchor, target = white(4, 1), y.expand(4, -1)
+    *_, (found, missing) = conditioned(seen, LinearPart(j), anchor, target, 12)
+    assert bool(found.isfinite().all())
+    assert all(bool(e.isfinite().all()) for e in calls)
+    assert float(missing[0].norm()) < 0.5 * float((y - 3 * anchor[0] @ j.mT).norm())
 
 
 def test_what_sensors_see_of_noise_is_a_matrix(tiny_run, monkeypatch):

@@ -109,13 +109,16 @@ def test_every_solver_has_its_line_in_the_documentation(solver):
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_run_without_a_student_serves_those_who_need_none(tiny_run, problem, tmp_path, solver):
     copied = shutil.copytree(tiny_run.path, tmp_path / "run")
-    (copied / "student.safetensors").unlink()
+    for name in ("student.safetensors", "metrics.json", "samples.h5"):
+        (copied / name).unlink()
     run = load_run(copied)
     if solver in ("latent", "hybrid", "hamiltonian"):
         with pytest.raises(PiddmError, match="no student yet"):
             answered(run, problem[1], solver)
     else:
         assert len(answered(run, problem[1], solver)) == 3
+    with pytest.raises(PiddmError, match="no student yet"):  # whose error weighs what is projected
+        answered(run, problem[1], "gaussian", project=True)
 
 
 @pytest.mark.parametrize("between", [False, True], ids=["nodes", "between"])

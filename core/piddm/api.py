@@ -140,6 +140,16 @@ class Run:
         return self.distillation.scores()
 
     @property
+    def model_error(self) -> float:
+        """How far the student's samples are from solutions: root mean square, over deviations.
+
+        Raises:
+            PiddmError: If there is no student, or it was not scored.
+        """
+        _ = self.student  # which says so where there is none
+        return self.metrics["student"].constraint_distance ** 0.5
+
+    @property
     def teacher(self) -> FlowTeacher:
         """The trained teacher."""
         return self.distillation.teacher

@@ -93,7 +93,7 @@ def points(bench: Bench) -> list[ParetoPoint]:
                     distance.mean,
                     error.mean,
                     cost=1.0 if calls is None else calls.mean,
-                    projected=method.endswith("+projection"),
+                    projected="+projection" in method,
                     distance_error=distance.error,
                     pde_error_error=error.error,
                 )

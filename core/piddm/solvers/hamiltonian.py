@@ -86,32 +86,32 @@ class HamiltonianSolver(Solver):
     def solve(self, task: Task, count: int, generator: Generator) -> Steps[Progress, None, Members]:
         """Return the last states of chains."""
         posterior = Posterior(self.run, task, self.weight, self.tolerance)
-        search, target = Search(posterior, count, generator), posterior.target
-        self.so_far = search.members
+        reached, target = Search(posterior, count, generator), posterior.target
+        self.so_far = reached.members
         began = self.rounds + self.search
         total = began + self.steps
-        for done, values in search.work(self.rounds, self.search):
+        for done, values in reached.work(self.rounds, self.search):
             yield Progress("hamiltonian", done, total, values)
-        start = search.noise
+        start = reached.noise
         jacobian = start.new_zeros(0, posterior.dimension)
         if len(target) <= DENSE:
             parts = [posterior.jacobian(z) for z in start[:POINTS]]
             jacobian = torch.cat(parts) / len(parts) ** 0.5
-            search.calls += -(-2 * len(target) * len(parts) // count)
+            reached.calls += -(-2 * len(target) * len(parts) // count)
         chains = trajectories(
             lambda z: posterior.energy(z, target), start, start.mean(0), jacobian,
             self.steps, self.leapfrog, generator,
         )  # fmt: skip
         for done, state in enumerate(chains, 1):
-            search.noise = state.position
-            search.calls += 2 * self.leapfrog
+            reached.noise = state.position
+            reached.calls += 2 * self.leapfrog
             values = {
                 "energy": float(state.energy.mean()),
                 "accepted": float(state.accepted.mean()),
                 "step": state.step,
             }
             yield Progress("hamiltonian", began + done, total, values)
-        return search.members()
+        return reached.members()
 
 
 class State(NamedTuple):

@@ -12,8 +12,8 @@ to the least :math:`\tfrac12|t - Hd(\epsilon)/s|^2 + \tfrac12|\epsilon - \epsilo
 exact in one where the correction is nothing. With a fixed J the steps converge slowly where it is
 not, or go too far. :func:`conditioned` therefore mixes the last few of them, each member its own,
 which costs no network call (Anderson's acceleration: Walker and Ni, SIAM Journal on Numerical
-Analysis 49, 2011). Measured on Burgers with 5 % of noise, after six calls: an error of 7.6 % where
-steps that are halved until they come down left 17.8 %.
+Analysis 49, 2011). Measured on Burgers with 5 % of noise, five truths, six calls and a projection:
+an error of 7.6 % where steps that are halved until they come down left 17.8 %.
 """
 
 from __future__ import annotations
@@ -147,6 +147,8 @@ def conditioned(
         least = torch.where(down, energy, least)
         best = torch.where(down[:, None], noise, best)
         lacks = torch.where(down[:, None], missing, lacks)
+        there = energy.isfinite()[:, None]  # what is lost goes on from the best
+        noise, missing = torch.where(there, noise, best), torch.where(there, missing, lacks)
         yield best, lacks
 
 

@@ -50,7 +50,7 @@ class Posterior:
     ) -> None:
         self.run, self.task, self.weight = run, task, weight
         self.packing, self.student = run.packing, run.student
-        self.tolerance: float = tolerance or run.metrics["student"].constraint_distance ** 0.5
+        self.tolerance: float = tolerance or run.model_error
         observed = task.observations
         self.sensors = Sensors(observed, run.pde.field_names, task.interpolation)
         scale = self.packing.field_scale()

@@ -24,6 +24,10 @@ class Search:
         posterior: What is searched.
         count: Members; each has an anchor of its own, and observations perturbed by their noise.
         generator: The only source of chance.
+
+    Attributes:
+        noise: Where the members are, ``(count, dimension)``.
+        calls: Network calls of each so far.
     """
 
     def __init__(self, posterior: Posterior, count: int, generator: Generator) -> None:

@@ -69,7 +69,7 @@ class Finisher:
             return
         unit = torch.tensor([scale[k] for k in sensors.names], dtype=torch.float64)[sensors.field]
         sigma = torch.where(sensors.sigma > 0, sensors.sigma.maximum(FINEST * unit), EXACT * unit)
-        tau = tolerance or run.metrics["student"].constraint_distance ** 0.5
+        tau = tolerance or run.model_error
         slack = {SEEN: (sigma / unit / tau).square().numpy()}
         self._projection = Projection(
             Observed(residual, sensors, unit), norm, {**run.scale, SEEN: 1.0}, slack=slack
