@@ -1,9 +1,10 @@
 """The results page of the benchmark, from its ``bench.json``.
 
     piddm bench --pdes darcy,poisson,burgers --seeds 3 --set data.size=32 --jobs 2
-    python benchmarks/benchmark_page.py bench/default
+    python benchmarks/benchmark_page.py bench/default [--also FOLDER]
 
-copies ``bench.json`` and the figures to docs/ and writes docs/benchmark.md. What the page concludes
+copies ``bench.json`` and the figures to docs/ and writes docs/benchmark.md; ``--also`` adds the
+tables of a smaller benchmark on another grid, and its ``bench.json``. What the page concludes
 of single methods is computed from the numbers; docs/benchmark_notes.md, written by hand, stands
 above: the commands that made them, and what they say in plain words.
 """
@@ -227,6 +228,7 @@ def described(bench: Bench) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--also", type=Path)
     parser.add_argument("--name", default="benchmark")
     options = parser.parse_args()
     bench = collecting.read(options.folder)
@@ -238,6 +240,11 @@ def main() -> None:
             figures.append(f"{options.name}_{picture}.png")
             shutil.copyfile(source, DOCS / figures[-1])
     text = page(bench, figures, (DOCS / f"{options.name}_notes.md").read_text(encoding="utf-8"))
+    if options.also is not None:
+        other = collecting.read(options.also)
+        size = other.config.data.size
+        shutil.copyfile(options.also / collecting.FILE, DOCS / f"{options.name}_{size}.json")
+        text += f"\n## On {size} nodes a side\n\n{described(other)}\n\n{markdown(other)}\n"
     (DOCS / f"{options.name}.md").write_text(text, encoding="utf-8")
 
 

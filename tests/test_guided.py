@@ -15,6 +15,7 @@ from piddm.interfaces import Task
 from piddm.packing import Packing
 from piddm.physics import mean_squares
 from piddm.schedules import SCHEDULES
+from piddm.solvers import guided
 from piddm.solvers.guided import GuidedSolver, covariance
 from piddm.tasks.observations import Observations
 from piddm.teachers.flow import FlowTeacher
@@ -133,3 +134,10 @@ def test_settings_are_checked(wrong):
     none: Any = SimpleNamespace()
     with pytest.raises(UsageError, match="guided"):
         GuidedSolver(none, **wrong)
+
+
+def test_no_step_is_longer_than_observations_call_for():
+    move = torch.tensor([0.5, 9.0, 300.0])[:, None, None, None] * torch.ones(3, 1, 4, 4)
+    kept = guided._limited(move)
+    torch.testing.assert_close(kept[:2], move[:2])
+    assert float(kept[2].square().mean().sqrt()) == pytest.approx(guided.LONGEST)

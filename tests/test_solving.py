@@ -60,6 +60,8 @@ class Rejection(Solver):
             best = drawn if best is None else torch.where(better[:, None, None], drawn, best)
             least = misfit if better is None else torch.minimum(misfit, least)
             yield Progress("rejection", step + 1, self.pool, {"misfit": float(least.mean())})
+        if self.fail == "diverge":
+            best[1, 0, 0] = torch.nan
         return Members({"u": best}, calls=self.pool)
 
 
@@ -382,6 +384,12 @@ def test_ranks_of_a_truth_of_the_same_law_are_even():
     assert float((counts - even).square().sum() / even) < 40  # chi squared of 9, at 1e-5
     biased = torch.bincount(ranks(both[1:] + 0.2, both[0]), minlength=10).double()
     assert float((biased - even).square().sum() / even) > 400
+
+
+def test_members_that_diverged_are_no_answer(tiny_run, problem):
+    with pytest.raises(PiddmError, match="rejection diverged: 1 of 3 members"):
+        tiny_run.solve("reconstruct", problem / "seen.csv", "rejection", 3,
+                       settings={"fail": "diverge"}, progress=False)  # fmt: skip
 
 
 @pytest.mark.parametrize(

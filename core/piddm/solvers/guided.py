@@ -50,6 +50,14 @@ STILL = 1e-6
 """Signal level below which the state says nothing of the data."""
 
 
+LONGEST = 10.0
+"""How far observations may move an estimate in a step, over the fields' deviation.
+
+Where the denoiser bends they overshoot, and each step would be larger than the last: on
+Navier-Stokes, 20 steps, without a limit to a relative error of 400, with it of 0.19. On Burgers and
+Darcy no step is as long, and 3 changed the fourth digit."""
+
+
 class GuidedSolver(Solver):
     """Samples the teacher's flow, guided.
 
@@ -97,7 +105,7 @@ class GuidedSolver(Solver):
                 (slope,) = torch.autograd.grad((away * force).sum(), state)
             x0 = estimate.detach()
             if a > STILL:
-                x0 = x0 - self.weight * s**2 / a * covariance(packing, slope)
+                x0 = x0 - _limited(self.weight * s**2 / a * covariance(packing, slope))
             if projection and step >= (1 - self.share) * self.steps:
                 move = packing.stack(projection.correction(packing.unpack(x0)))
                 x0 = x0 - self.physics * packing.weigh(move, -0.5)
@@ -106,6 +114,12 @@ class GuidedSolver(Solver):
             misfit = float(away.detach().square().mean().sqrt())
             yield Progress("guided", step + 1, self.steps, {"misfit": misfit})
         return Members(packing.unpack(x), 2 * self.steps)
+
+
+def _limited(move: Tensor) -> Tensor:
+    """Return moves of packed samples, none longer than :data:`LONGEST` in the mean over nodes."""
+    size = move.flatten(1).square().mean(1).sqrt() / LONGEST
+    return move / size.clamp_min(1.0).view(-1, *[1] * (move.ndim - 1))
 
 
 def covariance(packing: Packing, x: Tensor) -> Tensor:

@@ -107,6 +107,12 @@ class Answering:
 
     def _batch(self, count: int, draw: torch.Generator) -> Generator[Progress, None, Members]:
         found = yield from self._solver.solve(self.task, count, draw)
+        every = [v.reshape(count, -1).isfinite().all(1) for v in found.fields.values()]
+        if bad := count - int(torch.stack(every).all(0).sum()):
+            raise PiddmError(
+                f"{self.solver} diverged: {bad} of {count} members are not finite; change its "
+                "settings (--set), or take another solver"
+            )
         if self._finish is None:
             return found
         fields = yield from self._finish(found.fields, draw)
