@@ -71,7 +71,7 @@ def conclusions(bench: Bench, pde: str) -> Iterator[str]:
     """Yield what the numbers say of one equation."""
     found = competitors(bench, pde)
     front = on_front(found)
-    yield f"- On the front: {', '.join(f'`{m}`' for m in front)}."
+    yield f"- On the front: {coded(front)}."
     for label in (OURS, f"{OURS}+refine=10", f"{OURS}+projection"):
         if label not in found:
             continue
@@ -137,8 +137,17 @@ def over_draws(bench: Bench, pde: str) -> Iterator[str]:
             f"`{m}` {shown(c['energy_distance'])}"
             for m, c in sorted(found.items(), key=lambda kept: kept[1]["energy_distance"].mean)
         )
-        front = ", ".join(f"`{m}`" for m in on_front(found))
-        yield f"- Energy distance as a mean over draws of noise: {told}. On their front: {front}."
+        front = on_front(found)
+        near = [m for m in found if m not in front and within(found, m, front)]
+        off = f"; off it by less than the standard errors: {coded(near)}" if near else ""
+        yield (
+            f"- Energy distance as a mean over draws of noise: {told}. On their front: "
+            f"{coded(front)}{off}."
+        )
+
+
+def coded(labels: list[str]) -> str:
+    return ", ".join(f"`{m}`" for m in labels)
 
 
 def beaten_by(found: dict[str, dict[str, Cell]], label: str) -> str:
@@ -151,7 +160,7 @@ def beaten_by(found: dict[str, dict[str, Cell]], label: str) -> str:
         <= max(own["pde_error_normalised"].mean, ROUND_OFF) and m != label
     ]  # fmt: skip
     better.sort(key=lambda m: found[m]["calls"].mean)
-    return "; better in both: " + ", ".join(f"`{m}`" for m in better) if better else ""
+    return f"; better in both: {coded(better)}" if better else ""
 
 
 def page(bench: Bench, figures: list[str], notes: str) -> str:
