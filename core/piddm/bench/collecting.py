@@ -18,14 +18,10 @@ from piddm.errors import PiddmError
 from piddm.figures.ablation import Curve
 from piddm.figures.pareto import ParetoPoint
 from piddm.files import atomic_path, read_json, write_json
+from piddm.plugins import current
 from piddm.runs import software
 
-FAMILIES: dict[str, Literal["truth", "teacher", "ours"]] = {
-    TRUTH: "truth",
-    BASELINE: "teacher",
-    OURS: "ours",
-}
-"""What the figure shows in colours of their own; the others are rivals."""
+Family = Literal["truth", "teacher", "ours", "rival"]
 
 FILE, PAGE = "bench.json", "bench.md"
 
@@ -72,8 +68,13 @@ def _write(plan: Plan, seconds: float) -> None:
 
 
 def points(bench: Bench) -> list[ParetoPoint]:
-    """Return the points of the Pareto figure: all competitors but those of sweeps."""
+    """Return the points of the Pareto figure: all competitors but those of sweeps.
+
+    Truth, teacher and students have colours of their own there; the others are rivals.
+    """
     found = []
+    families: dict[str, Family] = {e.name: "ours" for e in current().list_all("student")}
+    families |= {TRUTH: "truth", BASELINE: "teacher"}
     for pde in bench.equations():
         for method in bench.complete(pde):
             results = bench.of(pde, method)
@@ -84,12 +85,11 @@ def points(bench: Bench) -> list[ParetoPoint]:
                 continue
             calls = cell(results, "calls")
             name = method.partition("+")[0].partition(":")[0]
-            family = FAMILIES.get(name) or "rival"
             found.append(
                 ParetoPoint(
                     pde,
                     method,
-                    family,
+                    families.get(name, "rival"),
                     distance.mean,
                     error.mean,
                     cost=1.0 if calls is None else calls.mean,
