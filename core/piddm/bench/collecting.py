@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
 
 from piddm.bench.ablations import ablations
 from piddm.bench.entries import BASELINE, OURS, TRUTH
@@ -16,12 +15,10 @@ from piddm.bench.results import every
 from piddm.bench.running import Plan
 from piddm.errors import PiddmError
 from piddm.figures.ablation import Curve
-from piddm.figures.pareto import ParetoPoint
+from piddm.figures.pareto import Family, ParetoPoint
 from piddm.files import atomic_path, read_json, write_json
 from piddm.plugins import current
 from piddm.runs import software
-
-Family = Literal["truth", "teacher", "ours", "rival"]
 
 FILE, PAGE = "bench.json", "bench.md"
 

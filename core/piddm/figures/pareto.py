@@ -37,6 +37,10 @@ LEAST, MORE = 18.0, 26.0
 """Area of the cheapest marker, and of a factor of ten more, in square points."""
 
 
+Family = Literal["truth", "teacher", "ours", "rival"]
+"""What is coloured alike."""
+
+
 class ParetoPoint(NamedTuple):
     """A method on an equation: means over seeds, and their standard errors where there are any.
 
@@ -45,7 +49,7 @@ class ParetoPoint(NamedTuple):
 
     equation: str
     label: str
-    family: Literal["truth", "teacher", "ours", "rival"]
+    family: Family
     energy_distance: float
     pde_error: float
     cost: float = 1.0
