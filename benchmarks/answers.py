@@ -73,7 +73,7 @@ def answer(run: Run, case: Case, solver: str, effort: str, seed: int, members: i
     found = asked.solution().summary(truth)
     told = ("relative_l2", "coverage", "crps", "residual", "misfit", "calls", "seconds",
             "observations")  # fmt: skip
-    return {"settings": settings} | {k: found[k] for k in told}
+    return {"settings": settings, "members": members} | {k: found[k] for k in told}
 
 
 def wanted(options: argparse.Namespace, runs: dict[str, Run]) -> Iterator[tuple]:
@@ -111,7 +111,8 @@ def main() -> None:
         text = "|".join(map(str, key))
         name, case, solver, effort, seed = key
         there = kept["answers"].get(text, {})
-        same = "refused" in there or there.get("settings") == EFFORTS[solver][effort]
+        asked = EFFORTS[solver][effort], options.members
+        same = "refused" in there or (there.get("settings"), there.get("members")) == asked
         if same or time.monotonic() > end:
             continue
         try:
@@ -153,11 +154,13 @@ def page(kept: dict) -> str:
     ]
     for (name, case), solvers in sorted(groups.items()):
         spec = CASES[case]
+        members = {a["members"] for every in solvers.values() for a in every if "members" in a}
+        told = " or ".join(map(str, sorted(members)))
         lines += ["", f"## {name}: {case}", ""]
         lines.append(
             f"{spec.task}"
             + (f", {100 * spec.share:g} % of the nodes" if spec.task == "reconstruct" else "")
-            + f", noise {100 * spec.noise:g} %, truths of the {spec.law} law."
+            + f", noise {100 * spec.noise:g} %, truths of the {spec.law} law, {told} members."
         )
         lines += ["", "| solver | relative L2 | coverage 50 / 90 % | residual | calls | seconds | "
                   "truths |", "| --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
