@@ -18,25 +18,18 @@ from answers import EFFORTS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from piddm.figures import style
 from piddm.figures.convergence import MARKERS
-from piddm.figures.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    NORMAL,
-    SMALL,
-    VERMILLION,
-    plain,
-    readable_logarithm,
-    save,
-)
 
 Points = dict[tuple[str, str], dict[str, tuple[float, float]]]
 """By solver and effort: seconds and error by truth."""
 
 COLOURS = dict(
-    zip(EFFORTS, (BLUE, VERMILLION, "#56B4E9", "#CC79A7", INK, GREEN, "#E69F00"), strict=True)
+    zip(
+        EFFORTS,
+        (style.BLUE, style.VERMILLION, "#56B4E9", "#CC79A7", style.INK, style.GREEN, "#E69F00"),
+        strict=True,
+    )
 )
 
 EXACT = 1e-4
@@ -61,7 +54,7 @@ def main() -> None:
     for axes, (run, points) in zip(figure.subplots(1, len(runs), squeeze=False)[0],
                                    runs.items(), strict=True):  # fmt: skip
         panel(axes, run, points)
-    save(figure, options.out)
+    style.save(figure, options.out)
 
 
 def panel(axes: Axes, run: str, points: Points) -> None:
@@ -82,18 +75,20 @@ def panel(axes: Axes, run: str, points: Points) -> None:
                 bars.append(100 * statistics.stdev(e for _, e in every) / len(every) ** 0.5)
             ended = efforts == ["projected"]
             axes.errorbar(
-                seconds, errors, bars, color=COLOURS[solver], ecolor=GREY, marker=MARKERS[place],
+                seconds, errors, bars, color=COLOURS[solver], ecolor=style.GREY, marker=MARKERS[place],
                 markersize=4.5, linewidth=1, elinewidth=0.4, fillstyle="none" if ended else "full",
                 label=f"{solver}, projected" if ended else solver,
             )  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_title(f"{run}\n{len(truths)} truths", fontsize=NORMAL, color=INK, loc="left")
-    axes.set_xlabel("seconds, all members of one truth", fontsize=SMALL, color=INK)
-    axes.set_ylabel("relative L2 of the mean, %", fontsize=SMALL, color=INK)
-    plain(axes)
-    readable_logarithm(axes, "x")
-    readable_logarithm(axes, "y")
+    axes.set_title(
+        f"{run}\n{len(truths)} truths", fontsize=style.NORMAL, color=style.INK, loc="left"
+    )
+    axes.set_xlabel("seconds, all members of one truth", fontsize=style.SMALL, color=style.INK)
+    axes.set_ylabel("relative L2 of the mean, %", fontsize=style.SMALL, color=style.INK)
+    style.plain(axes)
+    style.readable_logarithm(axes, "x")
+    style.readable_logarithm(axes, "y")
     axes.legend(fontsize=6.5, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16),
                 ncols=3, handletextpad=0.3, columnspacing=0.8)  # fmt: skip
 
