@@ -75,8 +75,8 @@ def panel(axes: Axes, run: str, points: Points) -> None:
                 bars.append(100 * statistics.stdev(e for _, e in every) / len(every) ** 0.5)
             ended = efforts == ["projected"]
             axes.errorbar(
-                seconds, errors, bars, color=COLOURS[solver], ecolor=style.GREY, marker=MARKERS[place],
-                markersize=4.5, linewidth=1, elinewidth=0.4, fillstyle="none" if ended else "full",
+                seconds, errors, bars, color=COLOURS[solver], ecolor=style.GREY,
+                marker=MARKERS[place], markersize=4.5, linewidth=1, elinewidth=0.4, fillstyle="none" if ended else "full",
                 label=f"{solver}, projected" if ended else solver,
             )  # fmt: skip
     axes.set_xscale("log")
