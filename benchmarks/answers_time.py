@@ -76,7 +76,8 @@ def panel(axes: Axes, run: str, points: Points) -> None:
             ended = efforts == ["projected"]
             axes.errorbar(
                 seconds, errors, bars, color=COLOURS[solver], ecolor=style.GREY,
-                marker=MARKERS[place], markersize=4.5, linewidth=1, elinewidth=0.4, fillstyle="none" if ended else "full",
+                marker=MARKERS[place], markersize=4.5, linewidth=1, elinewidth=0.4,
+                fillstyle="none" if ended else "full",
                 label=f"{solver}, projected" if ended else solver,
             )  # fmt: skip
     axes.set_xscale("log")
