@@ -52,10 +52,9 @@ def opened(pde, count=3):
     (truth,) = simulate(pde, pde.grid, count, draw(5))
     size, residual = {k: float(truth[k].std()) for k in pde.field_names}, pde.bind(pde.grid)
     packing = SimpleNamespace(field_scale=lambda: size, norm=lambda: size)
-    student = SimpleNamespace(constraint_distance=TAU**2)
     return SimpleNamespace(
         pde=pde, residual=residual, packing=packing, scale=term_scale(residual, truth),
-        metrics={"student": student},
+        model_error=TAU,
     ), truth  # fmt: skip
 
 
