@@ -30,15 +30,19 @@ CHEAPER = 20
 
 def competitors(bench: Bench, pde: str) -> dict[str, dict[str, Cell]]:
     """Return what has scores and is no sweep, by label: the columns that the page speaks of."""
+    methods = [m for m in bench.complete(pde) if m != TRUTH and not is_swept(m) and "/" not in m]
+    return spoken_of(bench, pde, methods)
+
+
+def spoken_of(bench: Bench, pde: str, methods: list[str]) -> dict[str, dict[str, Cell]]:
+    """Return the cells of the columns that the page speaks of, of those who have them all."""
     names = ("pde_error_normalised", "energy_distance", "calls", "seconds_per_sample")
-    found = {}
-    for method in bench.complete(pde):
-        if method == TRUTH or is_swept(method) or "/" in method:
-            continue
-        cells = {n: c for n in names if (c := cell(bench.of(pde, method), n)) is not None}
-        if len(cells) == len(names):
-            found[method] = cells
-    return found
+    cells = {m: {n: cell(bench.of(pde, m), n) for n in names} for m in methods}
+    return {
+        m: whole
+        for m, own in cells.items()
+        if len(whole := {n: c for n, c in own.items() if c is not None}) == len(names)
+    }
 
 
 def on_front(found: dict[str, dict[str, Cell]]) -> list[str]:
@@ -125,13 +129,7 @@ def conclusions(bench: Bench, pde: str) -> Iterator[str]:
 def over_draws(bench: Bench, pde: str) -> Iterator[str]:
     """Yield what is left of the distances when each is a mean over several draws of noise."""
     drawn = [m for m in bench.methods(pde) if "+draws=" in m]
-    alike = bench.common(pde, drawn)
-    found = {}
-    for method in drawn:
-        names = ("pde_error_normalised", "energy_distance")
-        cells = {n: c for n in names if (c := cell(alike.of(pde, method), n)) is not None}
-        if len(cells) == len(names):
-            found[method] = cells
+    found = spoken_of(bench.common(pde, drawn), pde, drawn)
     if found:
         told = ", ".join(
             f"`{m}` {shown(c['energy_distance'])}"

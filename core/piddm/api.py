@@ -159,7 +159,7 @@ class Run:
         """The distilled student; it needs this folder alone, so a run can be copied elsewhere."""
         return self.distillation.student
 
-    @property
+    @cached_property
     def packing(self) -> Packing:
         """Normalisation and colour of samples: the teacher's, which its student takes over."""
         student, teacher = (self.path / f"{k}.safetensors" for k in ("student", "teacher"))

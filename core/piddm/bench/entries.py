@@ -101,7 +101,7 @@ def parse(label: str, plugins: Plugins) -> Entry:
             projection = True
         elif what == "refine" and kind == "student" and value.isdigit() and int(value):
             refine = int(value)
-        elif what == "draws" and kind != "data" and re.fullmatch(r"[1-9]\d?", value):
+        elif what == "draws" and re.fullmatch(r"[1-9]\d?", value):
             draws = int(value)
         elif what == "grid" and re.fullmatch(r"\d(\.\d+)?", value) and 0.25 <= float(value) <= 4:
             grid = float(value)

@@ -140,17 +140,15 @@ def table(bench: Bench, pde: str, methods: Sequence[str]) -> tuple[list[str], li
     }  # fmt: skip
     rows = []
     for method in methods:
-        own = cells[method]
+        own, results = cells[method], bench.of(pde, method)
+        ill = [r for r in results if r.status != "ok"]
         if all(c is None for c in own.values()):
-            ill = [r for r in bench.of(pde, method) if r.status != "ok"]
             said = f"{ill[0].status}: {ill[0].reason}" if ill else "not on these seeds"
             rows.append([f"`{method}`", "0", said, *[""] * (len(own) - 1)])
             continue
         told = [shown(c, marks.get(name, {}).get(method, "")) for name, c in own.items()]
-        ill = [r for r in bench.of(pde, method) if r.status != "ok"]
-        note = f" ({len(ill)} of {len(bench.of(pde, method))} seeds {ill[0].status})" if ill else ""
-        done = sum(r.status == "ok" for r in bench.of(pde, method))
-        rows.append([f"`{method}`{note}", str(done), *told])
+        note = f" ({len(ill)} of {len(results)} seeds {ill[0].status})" if ill else ""
+        rows.append([f"`{method}`{note}", str(len(results) - len(ill)), *told])
     return ["method", "seeds", *(c.title for c in COLUMNS.values())], rows
 
 

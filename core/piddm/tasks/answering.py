@@ -15,12 +15,12 @@ from piddm.interfaces import Fields, Members, Solver, Task
 from piddm.physics import mean_squares
 from piddm.plugins import current
 from piddm.randomness import generator
-from piddm.tasks.finishing import EXACT, VANISHED, Finisher
+from piddm.tasks.finishing import EXACT, Finisher
 from piddm.tasks.given import with_params
 from piddm.tasks.outside import outside
 from piddm.tasks.sensors import Sensors
 from piddm.tasks.settings import checked
-from piddm.tasks.solution import Solution, merged
+from piddm.tasks.solution import VANISHED, Solution, merged
 from piddm.training import Progress
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from piddm.symbolic.operators import Param
 from piddm.tasks.given import with_params
 from piddm.tasks.observed import SEEN, Observed
 from piddm.tasks.sensors import Sensors
-from piddm.tasks.solution import merged
+from piddm.tasks.solution import VANISHED, merged
 from piddm.training import Progress
 
 if TYPE_CHECKING:
@@ -42,9 +42,6 @@ FINEST = 1e-6
 
 TOGETHER = 8
 """Members that are projected together."""
-
-VANISHED = 1e-12
-"""Normalised residual, mean square, up to which a member satisfies the equation."""
 
 
 class Finisher:

@@ -28,19 +28,17 @@ def outside(pde: PDE, params: Mapping[str, float]) -> str:
         if param.name not in params:
             continue
         value = params[param.name]
-        if param.name not in laws:
-            if not param.free and not math.isclose(value, param.value, rel_tol=MARGIN):
-                return (
-                    f"{param.name} is {value:g}, and {param.value:g} in all data of the run: "
-                    "expect little of its models"
-                )
-            continue
-        draws = laws[param.name].sample_param(DRAWS, generator(0, "range", param.name))
-        low, high = float(draws.min()), float(draws.max())
-        beyond = MARGIN * (high - low)
-        if not low - beyond <= value <= high + beyond:
+        if param.name in laws:
+            draws = laws[param.name].sample_param(DRAWS, generator(0, "range", param.name))
+            low, high = float(draws.min()), float(draws.max())
+            beyond, usual = MARGIN * (high - low), f"{low:.3g} to {high:.3g}"
+            near = low - beyond <= value <= high + beyond
+        else:
+            near = param.free or math.isclose(value, param.value, rel_tol=MARGIN)
+            usual = f"{param.value:g}"
+        if not near:
             return (
-                f"{param.name} is {value:g}, and {low:.3g} to {high:.3g} in the data of the run: "
-                "expect little of its models"
+                f"{param.name} is {value:g}, and {usual} in all data of the run: expect little of "
+                "its models"
             )
     return ""

@@ -16,9 +16,12 @@ from piddm.tasks.calibration import coverage, crps, quantile
 DOUBT = 1e-6
 """Chance of a misfit as large as the best member's, below which observations are doubted."""
 
-FAR, SATISFIED = 1e3, 1e-12
+VANISHED = 1e-12
+"""Normalised residual, mean square, up to which a member satisfies the equation."""
+
+FAR = 1e3
 """Misfit of exact observations (1 is a thousandth of a deviation) at which a member that satisfies
-the equation, by its normalised residual, leaves no doubt that they contradict each other or it."""
+the equation leaves no doubt that they contradict each other or it."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class Solution:
         """Say so where no member comes as near to the observations as their noise allows."""
         noisy = self.task.observations.sigma.values()
         if not all(bool((s > 0).all()) for s in noisy):
-            there = self.misfit[self.residual <= SATISFIED]
+            there = self.misfit[self.residual <= VANISHED]
             if not len(there) or float(there.min()) < FAR:
                 return ""
             return (
