@@ -123,13 +123,19 @@ def main() -> None:
             found = {"refused": str(error).splitlines()[0]}
             print(f"{text:<60}{found['refused']}", flush=True)
         kept["answers"][text] = rounded(found)
-        options.json.write_text(json.dumps(kept, indent=0) + "\n")
+        options.json.write_text(lines_of(kept))
     options.out.write_text(page(kept))
 
 
 def label(run: Run) -> str:
     sizes = " x ".join(map(str, run.residual.grid.shape))
     return f"{run.config.pde} {sizes}, {run.config.preset}"
+
+
+def lines_of(kept: dict) -> str:
+    """Return it as JSON, a line for every answer: a change shows which are new."""
+    answers = ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in kept["answers"].items())
+    return f'{{"machine": {json.dumps(kept["machine"])},\n"answers": {{\n{answers}\n}}}}\n'
 
 
 def rounded(value: Any) -> Any:
