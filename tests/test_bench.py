@@ -337,6 +337,10 @@ def test_the_command_refuses():
     words = ["bench", "--pdes", "poisson"]
     assert "no method 'pcfn'" in refused(call(*words, "--methods", "pcfn"))
     assert "no setting 'student.foo'" in refused(call(*words, "--methods", "one-step:foo=1"))
+    assert "method eci has no setting 'stepps'" in refused(
+        call(*words, "--methods", "eci:stepps=1")
+    )
+    assert "steps of the method eci" in refused(call(*words, "--methods", "eci:steps=many"))
     assert "no ablation 'ordr'" in refused(call(*words, "--ablations", "ordr"))
     assert "no task 'invert'" in refused(call(*words, "--tasks", "invert"))
     assert "no preset 'qick'" in refused(call(*words, "--preset", "qick"))

@@ -119,6 +119,13 @@ def test_steps_that_go_too_far_are_mixed_until_they_meet(linear, monkeypatch):
     torch.testing.assert_close(found, expected, rtol=0.0, atol=1e-6)
 
 
+def test_mixing_a_few_members_at_a_time_is_mixing_all(monkeypatch):
+    places, steps = ([white(7, 10 * k + n) for n in range(4)] for k in (1, 2))
+    whole = linear_part._mixed(places, steps)
+    monkeypatch.setattr(linear_part, "ENTRIES", 16 * linear_part.DEPTH * DIMENSION)  # two
+    assert torch.equal(linear_part._mixed(places, steps), whole)
+
+
 def test_a_member_that_is_lost_goes_on_from_its_best(linear):
     j, y, _, _ = linear
     calls = []

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from piddm import Axis, Grid, PiddmError, UsageError, distill, load_run, plugins
 from piddm.cli.app import app
 from piddm.packing import Packing
+from piddm.settings import known
 from piddm.solvers.gaussian import GaussianSolver
 from piddm.tasks.answering import Answering
 from piddm.tasks.asking import ask
@@ -24,7 +25,6 @@ from piddm.tasks.keeping import keep, read_solution
 from piddm.tasks.observations import Observations
 from piddm.tasks.placing import draw_truth, place
 from piddm.tasks.sensors import Sensors
-from piddm.tasks.settings import known
 
 SOLVERS = [e.name for e in plugins.current().list_all("solver")]
 

@@ -16,9 +16,10 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from piddm.config import literal
+from piddm.config import Config, changed, literal
 from piddm.errors import UsageError, nearest
 from piddm.plugins import Plugins
+from piddm.settings import checked
 
 BASELINE = "flow-matching"
 """The teacher as it is; with a projection, the strongest plain baseline: in every table."""
@@ -66,6 +67,16 @@ class Entry:
             return {}
         own = {k if "." in k else f"student.{k}": v for k, v in self.settings}
         return {"student.name": self.name} | own
+
+    def check(self, config: Config, plugins: Plugins) -> None:
+        """Check its settings before any work.
+
+        Raises:
+            UsageError: If a student's are none of a configuration, or a method takes no such.
+        """
+        changed(config, self.overrides())
+        if self.kind == "method":
+            checked(f"method {self.name}", plugins.get("method", self.name), dict(self.settings))
 
 
 def parse(label: str, plugins: Plugins) -> Entry:

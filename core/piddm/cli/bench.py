@@ -72,7 +72,7 @@ def bench(
     from piddm import figures
     from piddm.bench import collecting, running
     from piddm.bench.answers import TASKS
-    from piddm.config import changed, resolve
+    from piddm.config import resolve
     from piddm.progress import follow
     from piddm.runs import home
 
@@ -90,7 +90,7 @@ def bench(
     ]
     for config in configs:
         for entry in entries:
-            changed(config, entry.overrides())  # a wrong setting shows before any work
+            entry.check(config, plugins)  # a wrong setting shows before any work
     plan = running.Plan(configs, entries, folder, device, files_in_use(), questions)
     with collecting.collected(plan):
         follow(running.run(plan, jobs))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -70,7 +71,7 @@ def run_folder(argument: Path | None, pde: str | None) -> Path:
 
 
 def writable(path: Path, overwrite: bool) -> Path:
-    """Check, before any work, that a file may be written.
+    """Check, before any work, that a file may be written; folders come with the file itself.
 
     Raises:
         UsageError: If it is there already.
@@ -78,13 +79,18 @@ def writable(path: Path, overwrite: bool) -> Path:
     """
     if path.is_dir() or (path.exists() and not overwrite):
         raise UsageError(f"{path} exists; choose another --out, or give --overwrite")
+    missing = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PiddmError(
             f"cannot make {path.parent} ({error.strerror}); choose another --out"
         ) from error
-    if not os.access(path.parent, os.W_OK):
+    allowed = os.access(path.parent, os.W_OK)
+    for folder in missing:  # an empty one would be left by work that fails or is interrupted
+        with suppress(OSError):
+            folder.rmdir()
+    if not allowed:
         raise PiddmError(f"cannot write to {path.parent}: permission denied; choose another --out")
     return path
 

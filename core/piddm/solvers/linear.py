@@ -33,7 +33,7 @@ MOST = 2048
 They are weighed up, and only how the search goes depends on them, not what it looks for."""
 
 ENTRIES = 2**27
-"""Numbers in it at most, half a gigabyte."""
+"""Numbers in it at most, half a gigabyte; and in what is mixed at once."""
 
 TOGETHER, COLUMNS = 64, 4096
 """Rows that are made together, and columns that are multiplied together."""
@@ -164,6 +164,12 @@ def _mixed(places: list[Tensor], steps: list[Tensor]) -> Tensor | float:
     """
     if len(steps) == 1:
         return 0.0
+    few = max(1, ENTRIES // (8 * DEPTH * steps[0].shape[1]))  # members whose changes fit into it
+    parts = zip(*(x.split(few) for x in (*places, *steps)), strict=True)
+    return torch.cat([_correction(p[: len(places)], p[len(places) :]) for p in parts])
+
+
+def _correction(places: tuple[Tensor, ...], steps: tuple[Tensor, ...]) -> Tensor:
     change = torch.stack(steps, 2).double().diff(dim=2)
     moved = torch.stack(places, 2).double().diff(dim=2)
     normal = change.mT @ change

@@ -15,11 +15,11 @@ from piddm.interfaces import Fields, Members, Solver, Task
 from piddm.physics import mean_squares
 from piddm.plugins import current
 from piddm.randomness import generator
+from piddm.settings import checked
 from piddm.tasks.finishing import EXACT, Finisher
 from piddm.tasks.given import with_params
 from piddm.tasks.outside import outside
 from piddm.tasks.sensors import Sensors
-from piddm.tasks.settings import checked
 from piddm.tasks.solution import VANISHED, Solution, merged
 from piddm.training import Progress
 
@@ -65,7 +65,7 @@ class Answering:
             raise UsageError("the observations are made for another grid than the run's")
         self.run, self.task, self.solver, self.members = run, task, solver, members
         self.seed, self.batch, self._unit = seed, batch, min(batch, members)
-        chosen = checked(solver, current().get("solver", solver), settings or {})
+        chosen = checked(f"solver {solver}", current().get("solver", solver), settings or {})
         self._solver: Solver = current().build("solver", solver, Solver, run, **chosen)
         self.sensors = Sensors(task.observations, run.pde.field_names, task.interpolation)
         self.project = project

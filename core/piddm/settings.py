@@ -1,4 +1,4 @@
-"""Settings of a solver, checked against what its class takes before any work."""
+"""Settings of a solver or a method, checked against what its class takes before any work."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from piddm.files import first_problem
 
 
 def known(make: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return what a solver takes beside the run: its settings by name."""
+    """Return what a class takes beside what is shared, its first argument: its settings by name."""
     own = list(inspect.signature(make).parameters.values())[1:]
     return {p.name: p for p in own if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
 
 
-def checked(solver: str, make: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def checked(whose: str, make: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings of the types that a solver's signature announces.
 
     Args:
-        solver: Its name, for messages.
+        whose: Its kind and name, for messages.
         make: Its class.
         given: Values by name; text, as a command line gives it, is read as the type.
 
@@ -38,7 +38,7 @@ def checked(solver: str, make: Callable[..., Any], given: Mapping[str, Any]) -> 
             has = f"; known: {', '.join(takes)}" if takes else "; it has none"
             close = nearest(name, takes)
             hint = close + has if close.startswith("; did") else has
-            raise UsageError(f"the solver {solver} has no setting {name!r}{hint}")
+            raise UsageError(f"the {whose} has no setting {name!r}{hint}")
         wanted = TypeAdapter(hints.get(name, Any))
         try:
             found[name] = (
@@ -48,13 +48,13 @@ def checked(solver: str, make: Callable[..., Any], given: Mapping[str, Any]) -> 
             )
         except ValidationError as error:
             raise UsageError(
-                f"the setting {name} of the solver {solver}: {first_problem(error)}, not {value!r}"
+                f"the setting {name} of the {whose}: {first_problem(error)}, not {value!r}"
             ) from error
         if isinstance(found[name], float) and not math.isfinite(found[name]):
-            raise UsageError(f"the setting {name} of the solver {solver} is not finite: {value}")
+            raise UsageError(f"the setting {name} of the {whose} is not finite: {value}")
     for name, parameter in takes.items():
         if name not in found and parameter.default is parameter.empty:
-            raise UsageError(f"the solver {solver} needs the setting {name}")
+            raise UsageError(f"the {whose} needs the setting {name}")
     return found
 
 
