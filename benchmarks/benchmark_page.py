@@ -1,10 +1,11 @@
 """The results page of the benchmark, from its ``bench.json``.
 
     piddm bench --pdes darcy,poisson,burgers --seeds 3 --set data.size=32 --jobs 2
-    python benchmarks/benchmark_page.py bench/default [--also FOLDER]
+    python benchmarks/benchmark_page.py bench/default [--also FOLDER]...
 
-copies ``bench.json`` and the figures to docs/ and writes docs/benchmark.md; ``--also`` adds the
-tables of a smaller benchmark on another grid, and its ``bench.json``. What the page concludes
+copies ``bench.json`` and the figures to docs/ and writes docs/benchmark.md; each ``--also`` adds
+the tables of a smaller benchmark of another preset or grid, and its ``bench.json`` by the name of
+its folder. What the page concludes
 of single methods is computed from the numbers; docs/benchmark_notes.md, written by hand, stands
 above: the commands that made them, and what they say in plain words.
 """
@@ -235,7 +236,7 @@ def described(bench: Bench) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--also", type=Path)
+    parser.add_argument("--also", type=Path, action="append", default=[])
     parser.add_argument("--name", default="benchmark")
     options = parser.parse_args()
     bench = collecting.read(options.folder)
@@ -247,11 +248,12 @@ def main() -> None:
             figures.append(f"{options.name}_{picture}.png")
             shutil.copyfile(source, DOCS / figures[-1])
     text = page(bench, figures, (DOCS / f"{options.name}_notes.md").read_text(encoding="utf-8"))
-    if options.also is not None:
-        other = collecting.read(options.also)
-        size = other.config.data.size
-        shutil.copyfile(options.also / collecting.FILE, DOCS / f"{options.name}_{size}.json")
-        text += f"\n## On {size} nodes a side\n\n{described(other)}\n\n{markdown(other)}\n"
+    for folder in options.also:
+        other = collecting.read(folder)
+        shutil.copyfile(folder / collecting.FILE, DOCS / f"{options.name}_{folder.name}.json")
+        names, config = ", ".join(other.equations()), other.config
+        text += f"\n## {names}: preset `{config.preset}`, {config.data.size} nodes a side\n\n"
+        text += f"{described(other)}\n\n{markdown(other)}\n"
     (DOCS / f"{options.name}.md").write_text(text, encoding="utf-8")
 
 
