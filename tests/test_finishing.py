@@ -241,6 +241,17 @@ def test_hard_rows_of_a_nonlinear_equation_vanish(algebra):
         assert bool((cost(beside) > lowest).all())
 
 
+@pytest.mark.parametrize("algebra", ALGEBRAS)
+def test_soft_rows_do_not_feel_the_last_steps(algebra, monkeypatch):
+    """Without them those steps come to the same, to far within what may stay of them."""
+    _, projection, _, found, variance = softly(BURGERS, 1e-3, algebra)
+    monkeypatch.setattr("piddm.projection.UNFELT", 0.0)
+    *_, all_the_way, _ = softly(BURGERS, 1e-3, algebra)
+    assert not torch.equal(found["u"], all_the_way["u"])
+    apart = projection.residual(found)[SEEN] - projection.residual(all_the_way)[SEEN]
+    assert float(apart.abs().max()) < 1e-3 * variance.min() ** 0.5
+
+
 # The finisher.
 
 
