@@ -219,8 +219,9 @@ def few_seeds(bench: Bench) -> list[str]:
             continue
         own = [m for m in (*BESIDE, *few) if m in bench.methods(pde)]
         part = bench.common(pde, own)
-        told = ", ".join(map(str, sorted({r.seed for r in part.results})))
-        lines += [f"### {pde}, on seed {told} alone", "", *lined(*table(part, pde, own)), ""]
+        seeds = sorted({r.seed for r in part.results})
+        told = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+        lines += [f"### {pde}, on {told} alone", "", *lined(*table(part, pde, own)), ""]
     return lines
 
 

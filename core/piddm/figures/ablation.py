@@ -28,6 +28,9 @@ COLOURS = (BLUE, VERMILLION, GREEN, "#CC79A7", INK, "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 ACROSS = 4
 
+CROWDED = 8
+"""Names at most that are written slantwise; more stand upright, each below its own point."""
+
 FAR = 1e-4
 """What is so much less than the default's lies at the lower edge: it would squeeze the rest."""
 
@@ -146,8 +149,10 @@ def _finish(axes: Axes, curves: Sequence[Curve]) -> None:
     plain(axes)
     readable_logarithm(axes, "y")
     if sum(map(len, texts)) > 24:
+        slope = 30 if len(texts) <= CROWDED else 90
         for label in axes.get_xticklabels():
-            label.set(rotation=30, ha="right", rotation_mode="anchor")
+            label.set(rotation=slope, ha="right", va="center" if slope == 90 else "top",
+                      rotation_mode="anchor")  # fmt: skip
 
 
 def _places(values: Sequence[float | str]) -> list[float]:
