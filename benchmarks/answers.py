@@ -23,7 +23,7 @@ from machine import describe as machine
 
 import piddm
 from piddm.api import Run
-from piddm.errors import PiddmError
+from piddm.errors import PiddmError, UsageError
 from piddm.tasks.answering import Answering
 from piddm.tasks.asking import ask
 from piddm.tasks.cases import Case, drawn_from, question
@@ -119,9 +119,12 @@ def main() -> None:
             found = answer(runs[name], CASES[case], solver, effort, seed, options.members)
             worst = max(found["relative_l2"].values())
             print(f"{text:<60}{worst:9.4f}{found['seconds']:8.1f} s", flush=True)
-        except PiddmError as error:
+        except UsageError as error:
             found = {"refused": str(error).splitlines()[0]}
             print(f"{text:<60}{found['refused']}", flush=True)
+        except PiddmError as error:  # asked again another time
+            print(f"{text:<60}failed: {str(error).splitlines()[0]}", flush=True)
+            continue
         kept["answers"][text] = rounded(found)
         options.json.write_text(lines_of(kept))
     options.out.write_text(page(kept))
@@ -155,7 +158,8 @@ def page(kept: dict) -> str:
         "",
         "Written by `python benchmarks/answers.py RUN...`; every answer is in `answers.json`.",
         "Errors are relative L2 of the ensemble's mean, field by field: mean over truths and",
-        "its standard error. Coverage is that of the 50 % and 90 % intervals, mean over fields.",
+        "its standard error; CRPS is in the fields' units. Coverage is that of the 50 % and 90 %",
+        "intervals, mean over fields.",
         f"Seconds: one truth, all members; calls: one member. {kept['machine']}.",
     ]
     for (name, case), solvers in sorted(groups.items()):
@@ -168,8 +172,9 @@ def page(kept: dict) -> str:
             + (f", {100 * spec.share:g} % of the nodes" if spec.task == "reconstruct" else "")
             + f", noise {100 * spec.noise:g} %, truths of the {spec.law} law, {told} members."
         )
-        lines += ["", "| solver | relative L2 | coverage 50 / 90 % | residual | calls | seconds | "
-                  "truths |", "| --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+        head = ["solver", "relative L2", "CRPS", "coverage 50 / 90 %", "residual", "calls",
+                "seconds", "truths"]  # fmt: skip
+        lines += ["", f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
         for (solver, effort), every in sorted(solvers.items(), key=lambda s: order(s[0])):
             title = solver if effort == "default" else f"{solver}, {effort}"
             lines.append(f"| {title} | {' | '.join(cells(every))} |")
@@ -184,13 +189,14 @@ def order(key: tuple[str, str]) -> tuple[int, int]:
 def cells(every: list[dict]) -> list[str]:
     good = [a for a in every if "refused" not in a]
     if not good:
-        return [f"refused: {every[0]['refused']}", "-", "-", "-", "-", str(len(every))]
-    fields = []
+        return [f"refused: {every[0]['refused']}", *["-"] * 5, str(len(every))]
+    fields, scores = [], []
     for field in good[0]["relative_l2"]:
         values = [a["relative_l2"][field] for a in good]
         spread = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
         error = f" ± {100 * spread:.2f}" if len(values) > 1 else ""
         fields.append(f"{field} {100 * statistics.mean(values):.2f}{error} %")
+        scores.append(f"{field} {statistics.mean(a['crps'][field] for a in good):.2g}")
     shares = [
         statistics.mean(statistics.mean(a["coverage"][level].values()) for a in good)
         for level in ("0.5", "0.9")
@@ -200,7 +206,7 @@ def cells(every: list[dict]) -> list[str]:
         return statistics.mean(a[key] for a in good)
 
     return [
-        ", ".join(fields), " / ".join(f"{100 * s:.0f} %" for s in shares),
+        ", ".join(fields), ", ".join(scores), " / ".join(f"{100 * s:.0f} %" for s in shares),
         f"{mean('residual'):.1e}", f"{mean('calls'):.0f}", f"{mean('seconds'):.1f}",
         f"{len(good)}" + (f" of {len(every)}" if len(good) < len(every) else ""),
     ]  # fmt: skip

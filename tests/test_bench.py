@@ -57,6 +57,10 @@ class Diverges(Echo):
         x[0] = float("inf")
         return x
 
+class Explodes(Echo):
+    def sample(self, noise, generator):
+        return 1e5 * super().sample(noise, generator)
+
 class Refuses(Echo):
     def __init__(self, shared):
         raise UsageError("it takes no such equation")
@@ -69,7 +73,7 @@ class Dies(Echo):
 
 @hookimpl
 def piddm_register_methods(register):
-    for build in (Echo, Breaks, Diverges, Refuses, Dies):
+    for build in (Echo, Breaks, Diverges, Explodes, Refuses, Dies):
         register(build.__name__.lower(), "for a test", build)
 """
 
@@ -96,10 +100,11 @@ def results(folder):
 
 
 def test_what_fails_is_shown_and_the_rest_goes_on(odd):
-    asked = held(odd, "breaks", "diverges", "refuses", "echo:nothing=1", "echo")
+    asked = held(odd, "breaks", "diverges", "explodes", "refuses", "echo:nothing=1", "echo")
     follow(asked.run(), quiet=True)
     found = results(odd)
     assert found["breaks"].status == "failed"
+    assert "farther than 1000 deviations" in found["explodes"].reason
     assert "it broke" in found["breaks"].reason
     assert found["diverges"].status == "failed"
     assert "1 of 12 samples are not finite" in found["diverges"].reason
@@ -175,12 +180,13 @@ def test_scores_are_those_of_the_samples(odd):
 def test_solvers_are_asked_beside(odd):
     """The Gaussian solver knows a Poisson problem's whole answer; an unknown one is refused."""
     asked = held(odd, "echo")
-    asked.questions = ("forward/gaussian", "reconstruct/nobody")
+    asked.questions = ("forward/gaussian", "reconstruct/latent", "reconstruct/nobody")
     follow(asked.run(), quiet=True)
     found = results(odd)
     told = found["forward/gaussian"].answers
     assert told.truths == 5
     assert told.relative_l2["a"] < 0.01  # it is given
+    assert found["reconstruct/latent"].status == "ok", found["reconstruct/latent"].reason
     assert found["reconstruct/nobody"].status == "refused"
     page = markdown(
         Bench(machine={}, config=asked.config, seconds=1.0, results=list(found.values()))
@@ -300,6 +306,22 @@ def test_the_command(odd):
     assert "### poisson" in page
     again = call(*words, "--json")
     assert json.loads(again.stdout)["results"] == found["results"]
+    other = call(*words, "--set", "data.train=24")
+    assert "another configuration; choose another --out" in refused(other)
+    assert "no device 'abacus'" in refused(call(*words, "--device", "abacus"))
+    after = json.loads((odd / "bench" / "quick" / "bench.json").read_text())
+    assert after["results"] == found["results"]
+
+
+def test_a_failure_of_what_is_shared_leaves_finished_rows(odd, monkeypatch):
+    follow(held(odd, "echo").run(), quiet=True)
+    before = results(odd)
+    again = held(odd, "echo", "breaks")
+    monkeypatch.setattr(Contest, "_mark", lambda *_: 1 / 0)
+    follow(again.run(), quiet=True)
+    after = results(odd)
+    assert after["breaks"].status == "failed"
+    assert {k: after[k] for k in before} == before
 
 
 @pytest.mark.slow

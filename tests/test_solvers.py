@@ -240,6 +240,10 @@ def test_contradictory_observations_are_doubted(tiny_run, problem, solver):
             assert chi > 2000  # half a deviation each, fifty sigma
         else:
             assert not found.doubt
+        one = {"u": torch.tensor([0.01 * size, 0.01 * size, 0.0]).double()}  # the last is exact
+        mixed = Observations.at_points(truth.grid, {"u": points}, {"u": values}, one)
+        found = answered(tiny_run, mixed, solver, project=True)
+        assert ("for 2 observations with noise" in found.doubt) == bool(wrong)
         exactly = Observations.at_points(truth.grid, {"u": points}, {"u": values}, 0.0)
         found = answered(tiny_run, exactly, solver, project=True)
         assert ("no member that satisfies the equation" in found.doubt) == bool(wrong)

@@ -294,6 +294,7 @@ class Run:
         answering = Answering(self, question, solver, samples, seed, batch, settings, project)
         try:
             follow(answering.work(), quiet=not progress)
+            return answering.solution()
         except KeyboardInterrupt:
             answering.take()
             if not answering.found:

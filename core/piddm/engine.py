@@ -56,7 +56,7 @@ class Distillation:
         fresh: bool = False, keep_pairs: bool = False,
     ) -> None:  # fmt: skip
         self.config, self.pde = config, pde
-        self.device = _device(device)
+        self.device = usable(device)
         self.grid = config.data.grid(pde.grid)
         self.residual: Residual = pde.bind(self.grid)
         build_teacher(config, pde, self.grid)  # an impossible grid or name shows before any work
@@ -238,7 +238,12 @@ def train_with_pairs(job: Optimisation, loss: Loss, pool: PairPool) -> Iterator[
             yield from pool.advance(pool.round_at(progress.done))
 
 
-def _device(name: str) -> torch.device:
+def usable(name: str) -> torch.device:
+    """Return a device of this machine.
+
+    Raises:
+        UsageError: If there is none of this name.
+    """
     try:
         device = torch.device(name)
     except RuntimeError as error:

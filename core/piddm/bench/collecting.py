@@ -13,7 +13,7 @@ from piddm.bench.entries import BASELINE, OURS, TRUTH
 from piddm.bench.report import Bench, cell, is_swept, markdown
 from piddm.bench.results import every
 from piddm.bench.running import Plan
-from piddm.errors import PiddmError
+from piddm.errors import PiddmError, UsageError
 from piddm.figures.ablation import Curve
 from piddm.figures.pareto import Family, ParetoPoint
 from piddm.files import atomic_path, read_json, write_json
@@ -30,6 +30,23 @@ def read(folder: Path) -> Bench:
         PiddmError: If it is missing, damaged, or something else.
     """
     return read_json(folder / FILE, Bench)
+
+
+def check(plan: Plan) -> None:
+    """Check that a folder's benchmark, where there is one, is of the same configuration.
+
+    Raises:
+        UsageError: If it is of another: their rows would stand in one table.
+    """
+    try:
+        there = read(plan.folder).config
+    except PiddmError:
+        return  # none, or a damaged one: it is made anew from the results
+    own = plan.configs[0].model_copy(update={"pde": there.pde, "seed": there.seed})
+    if own != there:
+        raise UsageError(
+            f"{plan.folder} holds a benchmark of another configuration; choose another --out"
+        )
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from piddm.bench.answers import answer
 from piddm.bench.counting import counting
 from piddm.bench.entries import OURS, TRUTH, Entry, parse
 from piddm.bench.regrid import OtherGrid
-from piddm.bench.results import Result, averaged, keep, kept, result_path
+from piddm.bench.results import Result, averaged, finished, keep, kept, result_path
 from piddm.config import Config, changed
 from piddm.engine import Distillation
 from piddm.errors import PiddmError, UsageError
@@ -42,6 +42,9 @@ from piddm.training import Optimisation, Progress
 
 APART = 1000
 """Between the seeds of several draws of noise."""
+
+FARTHEST = 1e3
+"""Deviations from the data's mean beyond which a sample is no sample: its method diverged."""
 
 Sampler = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -90,7 +93,8 @@ class Contest:
                 keep(path, self._truth(TRUTH, self._mark(None)))
         except Exception as error:  # then nobody can compete here, but elsewhere they can
             for label in (TRUTH, *(e.label for e in self.entries), *self.questions):
-                keep(self._path(label), self._without(label, _status(error), error))
+                if not finished(self._path(label)):
+                    keep(self._path(label), self._without(label, _status(error), error))
             return
         for entry in self.entries:
             yield from self._enter(entry.label, partial(self._compete, entry), entry)
@@ -103,7 +107,7 @@ class Contest:
     ) -> Iterator[Progress]:  # fmt: skip
         path = self._path(label)
         try:
-            mark = self._mark(entry)
+            mark = self._mark(entry, label)
             if kept(path, mark) is not None:
                 return
             yield from self._shared()
@@ -121,6 +125,7 @@ class Contest:
         entry = parse(OURS, current())
         job = self._prepare(changed(self.config, entry.overrides()), entry)
         yield from job.distill()
+        yield from job.evaluate()  # solvers ask how far its samples are off
         answers = yield from answer(Run(job), *question.split("/"))
         return self._result(question, mark, answers=answers)
 
@@ -132,11 +137,13 @@ class Contest:
     def _path(self, label: str) -> Path:
         return result_path(self.folder, self.pde.name, self.config.seed, label)
 
-    def _mark(self, entry: Entry | None) -> str:
+    def _mark(self, entry: Entry | None, label: str = TRUTH) -> str:
         """Return what a result depends on: settings, and a plugin's code."""
         parts = [self.job.marks["distill"], self.config.evaluation.model_dump(mode="json")]
         if entry is not None:
             parts += [entry.label, *_code(entry)]
+        elif label != TRUTH:
+            parts += [label, *_source("solver", label.split("/")[1])]
         return digest(parts)
 
     def _training_mark(self, entry: Entry) -> str:
@@ -204,9 +211,12 @@ class Contest:
             # Noise of its own, which no pair was made from: that of every other evaluation.
             seed = self.config.seed + 1 + APART * n
             made = yield from self._draw(entry, sampler, shared, networks, seed)
-            if not bool(made[0].isfinite().all()):
-                bad = int((~made[0].isfinite().flatten(1).all(1)).sum())
-                raise PiddmError(f"it diverged: {bad} of {len(made[0])} samples are not finite")
+            there = (made[0].abs() < FARTHEST).flatten(1).all(1)  # what is not finite is not less
+            if bad := int((~there).sum()):
+                raise PiddmError(
+                    f"it diverged: {bad} of {len(made[0])} samples are not finite, or farther "
+                    f"than {FARTHEST:g} deviations from the data's mean"
+                )
             x = made[0].double()
             if shared.packing is not self.job.packing:  # another teacher's normalisation
                 x = self.job.packing.pack(shared.packing.unpack(x))
@@ -284,9 +294,11 @@ def _status(error: Exception) -> str:
 
 def _code(entry: Entry) -> list[str]:
     """Return the source of a method and of what it is derived from: piddm's own has its version."""
-    if entry.kind == "data":
-        return []
-    made = current().get(entry.kind, entry.name)
+    return [] if entry.kind == "data" else _source(entry.kind, entry.name)
+
+
+def _source(kind: str, name: str) -> list[str]:
+    made = current().get(kind, name)
     modules = dict.fromkeys(c.__module__ for c in getattr(made, "__mro__", [made]))
     own = [m for m in modules if m.partition(".")[0] not in ("piddm", "torch", "abc", "builtins")]
     return [inspect.getsource(sys.modules[m]) for m in own]

@@ -95,6 +95,14 @@ def kept(path: Path, mark: str) -> Result | None:
     return found if found is not None and found.mark == mark else None
 
 
+def finished(path: Path) -> bool:
+    """Return whether there are scores, whatever they depend on: no failure is worth more."""
+    try:
+        return path.exists() and read_json(path, Result).status == "ok"
+    except PiddmError:
+        return False
+
+
 def keep(path: Path, result: Result) -> None:
     """Write a result."""
     write_json(path, result)

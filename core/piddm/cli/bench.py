@@ -73,6 +73,7 @@ def bench(
     from piddm.bench import collecting, running
     from piddm.bench.answers import TASKS
     from piddm.config import resolve
+    from piddm.engine import usable
     from piddm.progress import follow
     from piddm.runs import home
 
@@ -80,6 +81,7 @@ def bench(
     if strange := set(asked) - set(TASKS):
         raise UsageError(f"no task {strange.pop()!r}; there are generate, {', '.join(TASKS)}")
     questions = tuple(f"{t}/{s.name}" for t in asked for s in plugins.list_all("solver"))
+    usable(device)
     options.limit_threads(device)
     folder = out or home() / "bench" / preset
     options.writable(folder / collecting.FILE, overwrite=True)
@@ -92,6 +94,7 @@ def bench(
         for entry in entries:
             entry.check(config, plugins)  # a wrong setting shows before any work
     plan = running.Plan(configs, entries, folder, device, files_in_use(), questions)
+    collecting.check(plan)
     with collecting.collected(plan):
         follow(running.run(plan, jobs))
     found = collecting.read(folder)

@@ -12,6 +12,7 @@ from torch import Tensor
 from piddm.grid import Grid
 from piddm.interfaces import Fields, Task
 from piddm.tasks.calibration import coverage, crps, quantile
+from piddm.tasks.sensors import Sensors
 
 DOUBT = 1e-6
 """Chance of a misfit as large as the best member's, below which observations are doubted."""
@@ -116,22 +117,26 @@ class Solution:
     @property
     def doubt(self) -> str:
         """Say so where no member comes as near to the observations as their noise allows."""
-        noisy = self.task.observations.sigma.values()
-        if not all(bool((s > 0).all()) for s in noisy):
-            there = self.misfit[self.residual <= VANISHED]
-            if not len(there) or float(there.min()) < FAR:
-                return ""
+        names = tuple(k for k, v in self.fields.items() if v.ndim > 1)
+        sensors = Sensors(self.task.observations, names, self.task.interpolation)
+        away = ((sensors(self.fields) - sensors.values) / self.tolerance).square()
+        exact, there = sensors.sigma == 0, self.residual <= VANISHED
+        wrong = "contradict each other or the equation, or their sigma is too small"
+        missed = away[there][:, exact].mean(1)  # of members that are not held up by the model
+        if missed.numel() and float(missed.min()) >= FAR:  # NaN where none is exact
             return (
                 "no member that satisfies the equation comes near to the exact observations: they "
                 "contradict each other or it, or have noise (--sigma)"
             )
-        n, best = self.task.observations.count, float(self.misfit.min())
-        if chi2.sf(best * n, n) > DOUBT:
+        best, n = float(away[:, ~exact].sum(1).min()), int((~exact).sum())
+        if not n or chi2.sf(best, n) > DOUBT:
             return ""
+        said = f"the best member's chi squared is {best:.4g} for {n} observations with noise"
+        if bool(there.any()):
+            return f"{said}: they {wrong}"
         return (
-            f"the best member's chi squared is {best * n:.4g} for {n} observations: they "
-            "contradict each other or the equation, their sigma is too small, or the solver comes "
-            "no nearer (--project, or the solver hybrid, may)"
+            f"{said}: {self.solver} comes no nearer, --project or the solver hybrid may; if they "
+            f"do not, the observations {wrong}"
         )
 
     def summary(self, truth: Fields | None = None) -> dict[str, object]:
