@@ -289,6 +289,26 @@ def test_an_interruption_in_the_only_batch_keeps_what_the_solver_has(
     assert not torch.equal(both.fields["u"][2:], first.fields["u"])
 
 
+@pytest.mark.parametrize("solver", ["hybrid", "gaussian"])
+def test_an_interruption_of_the_projection_keeps_what_is_there(
+    tiny_run, problem, solver, monkeypatch
+):
+    """Of three members two are at their nearest fields; the last is as the solver left it."""
+
+    def follow(steps, quiet):
+        for now in steps:
+            if now.stage == "project" and now.done == 2:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("piddm.tasks.finishing.TOGETHER", 2)
+    whole = answered(tiny_run, problem[1], solver, project=True)
+    monkeypatch.setattr("piddm.api.follow", follow)
+    found = answered(tiny_run, problem[1], solver, project=True)
+    assert (len(found), found.unfinished, found.projected) == (3, 3, 2)
+    assert torch.equal(found.fields["u"][:2], whole.fields["u"][:2])
+    assert not torch.equal(found.fields["u"][2:], whole.fields["u"][2:])
+
+
 def test_a_solver_that_has_nothing_yet_lets_the_interruption_go_on(tiny_run, problem, monkeypatch):
     def follow(steps, quiet):
         raise KeyboardInterrupt

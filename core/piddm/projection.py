@@ -140,7 +140,8 @@ class Projection:
             from_start = k > 0 and not settled
             target = rows + here.push(moved) if from_start else rows * hard if settled else rows
             # Soft rows take many iterations, and the first steps are about the way alone.
-            rough = 0.0 if settled or self._rest is None else MEASURED ** (k + 1)
+            last_try = settled or k + 1 >= nearest
+            rough = 0.0 if last_try or self._rest is None else MEASURED ** (k + 1)
             guess = None if settled else guess
             step, change, guess = self._solve(here, target, max(TIGHT, rough), guess)
             last, moved = moved, step + moved if settled else step
@@ -149,7 +150,7 @@ class Projection:
             }
             if not settled:
                 away = (moved - last).norm(dim=1) / moved.norm(dim=1).clamp_min(1e-30)
-                settled = bool((away <= SETTLED).all() and rough <= TIGHT) or k + 1 >= nearest
+                settled = last_try or bool((away <= SETTLED).all() and rough <= TIGHT)
         if strict:
             self._check(x)
         return x

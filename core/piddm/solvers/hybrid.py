@@ -21,7 +21,8 @@ from piddm.training import Progress
 class HybridSolver(LatentSolver):
     """Takes the settings of :class:`~piddm.solvers.latent.LatentSolver`.
 
-    What it offers when it is interrupted are the latent search's states.
+    What it offers when it is interrupted are the latent search's states, and of those the nearest
+    fields as far as they are found.
     """
 
     exact = True
@@ -30,5 +31,6 @@ class HybridSolver(LatentSolver):
         """Return members that satisfy the equation to round-off."""
         finish = Finisher(self.run, task, self.tolerance)
         found = yield from super().solve(task, count, generator)
+        self.so_far = lambda: replace(found, fields=finish.so_far(found.fields))
         fields = yield from finish(found.fields, generator)
         return replace(found, fields=fields)

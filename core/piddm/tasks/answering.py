@@ -106,6 +106,7 @@ class Answering:
             yield self._within(ended, start, count)
 
     def _batch(self, count: int, draw: torch.Generator) -> Generator[Progress, None, Members]:
+        self._solver.so_far = None  # that of the batch before
         found = yield from self._solver.solve(self.task, count, draw)
         every = [v.reshape(count, -1).isfinite().all(1) for v in found.fields.values()]
         if bad := count - int(torch.stack(every).all(0).sum()):
@@ -113,9 +114,11 @@ class Answering:
                 f"{self.solver} diverged: {bad} of {count} members are not finite; change its "
                 "settings (--set), or take another solver"
             )
-        if self._finish is None:
+        finish = self._finish
+        if finish is None:
             return found
-        fields = yield from self._finish(found.fields, draw)
+        self._solver.so_far = lambda: replace(found, fields=finish.so_far(found.fields))
+        fields = yield from finish(found.fields, draw)
         return replace(found, fields=fields)
 
     def _within(self, progress: Progress, start: int, count: int) -> Progress:

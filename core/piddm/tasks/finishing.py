@@ -13,6 +13,7 @@ held as they are, which leaves a solve.
 from __future__ import annotations
 
 from collections.abc import Generator as Steps
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,6 +56,7 @@ class Finisher:
 
     def __init__(self, run: Run, task: Task, tolerance: float | None = None) -> None:
         residual = with_params(run.residual, task.observations.params)
+        self._at: tuple[list[Fields], Fields] = [], {}  # members that are there, and the rest
         self._sensors = sensors = Sensors(
             task.observations, residual.field_names, task.interpolation
         )
@@ -74,7 +76,7 @@ class Finisher:
 
     def __call__(
         self, members: Fields, generator: Generator
-    ) -> Steps[Progress, None, dict[str, Tensor]]:
+    ) -> Steps[Progress, None, Mapping[str, Tensor]]:
         """Yield progress, and return fields ``(count, *axes)``, float64, and free params.
 
         A member too far off for the equation stays as it is.
@@ -83,7 +85,7 @@ class Finisher:
             members: Fields ``(count, *axes)``; params among them are found anew.
             generator: Of the perturbations xi.
         """
-        sensors, parts = self._sensors, []
+        sensors = self._sensors
         exact = {k: members[k].detach().cpu().double() for k in sensors.names}
         count = len(exact[sensors.names[0]])
         xi = torch.randn((count, len(sensors)), generator=generator, dtype=torch.float64)
@@ -93,9 +95,20 @@ class Finisher:
         else:
             exact[SEEN] = sensors.values + sensors.sigma * xi
         for start in range(0, count, TOGETHER):
-            parts.append(self._nearest({k: v[start : start + TOGETHER] for k, v in exact.items()}))
+            part = self._nearest({k: v[start : start + TOGETHER] for k, v in exact.items()})
+            self._at = [*self._at[0], part], {k: v[start + TOGETHER :] for k, v in exact.items()}
             yield Progress("project", min(start + TOGETHER, count), count, {})
-        return {k: v for k, v in merged(parts).items() if k != SEEN}
+        found, self._at = self.so_far(members), ([], {})
+        return found
+
+    def so_far(self, members: Fields) -> Mapping[str, Tensor]:
+        """Return the members that are being taken there, those that are not there yet as given."""
+        done, rest = self._at
+        if not done:
+            return members
+        if len(rest[self._sensors.names[0]]):
+            done = [*done, self._projection.residual.fit(rest)]
+        return {k: v for k, v in merged(done).items() if k != SEEN}
 
     def _nearest(self, members: dict[str, Tensor]) -> dict[str, Tensor]:
         count = len(members[self._sensors.names[0]])
