@@ -23,6 +23,7 @@ from machine import describe as machine
 
 import piddm
 from piddm.api import Run
+from piddm.bench.report import lined
 from piddm.errors import PiddmError, UsageError
 from piddm.tasks.answering import Answering
 from piddm.tasks.asking import ask
@@ -174,10 +175,11 @@ def page(kept: dict) -> str:
         )
         head = ["solver", "relative L2", "CRPS", "coverage 50 / 90 %", "residual", "calls",
                 "seconds", "truths"]  # fmt: skip
-        lines += ["", f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+        rows = []
         for (solver, effort), every in sorted(solvers.items(), key=lambda s: order(s[0])):
             title = solver if effort == "default" else f"{solver}, {effort}"
-            lines.append(f"| {title} | {' | '.join(cells(every))} |")
+            rows.append([title, *cells(every)])
+        lines += ["", *lined(head, rows)]
     return "\n".join([*lines, ""])
 
 

@@ -5,9 +5,9 @@
 
 copies ``bench.json`` and the figures to docs/ and writes docs/benchmark.md; each ``--also`` adds
 the tables of a smaller benchmark of another preset or grid, and its ``bench.json`` by the name of
-its folder. What the page concludes
-of single methods is computed from the numbers; docs/benchmark_notes.md, written by hand, stands
-above: the commands that made them, and what they say in plain words.
+its folder. What the page concludes of single methods is computed from the numbers;
+docs/benchmark_notes.md, written by hand, stands above: the commands that made them, and what they
+say in plain words.
 """
 
 import argparse

@@ -88,19 +88,21 @@ def result_path(folder: Path, pde: str, seed: int, label: str) -> Path:
 
 def kept(path: Path, mark: str) -> Result | None:
     """Return a result that is there and still holds; what is damaged is made again."""
-    try:
-        found = read_json(path, Result) if path.exists() else None
-    except PiddmError:
-        return None
+    found = _there(path)
     return found if found is not None and found.mark == mark else None
 
 
 def finished(path: Path) -> bool:
     """Return whether there are scores, whatever they depend on: no failure is worth more."""
+    found = _there(path)
+    return found is not None and found.status == "ok"
+
+
+def _there(path: Path) -> Result | None:
     try:
-        return path.exists() and read_json(path, Result).status == "ok"
+        return read_json(path, Result) if path.exists() else None
     except PiddmError:
-        return False
+        return None
 
 
 def keep(path: Path, result: Result) -> None:
@@ -110,10 +112,5 @@ def keep(path: Path, result: Result) -> None:
 
 def every(folder: Path) -> list[Result]:
     """Return all results in a folder, but damaged ones."""
-    found = []
-    for path in sorted((folder / "results").glob("*/*.json")):
-        try:
-            found.append(read_json(path, Result))
-        except PiddmError:
-            continue
-    return found
+    paths = sorted((folder / "results").glob("*/*.json"))
+    return [found for path in paths if (found := _there(path)) is not None]

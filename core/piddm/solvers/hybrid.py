@@ -8,7 +8,6 @@ other ends: see :mod:`piddm.solvers.latent` and :mod:`piddm.tasks.finishing`.
 from __future__ import annotations
 
 from collections.abc import Generator as Steps
-from dataclasses import replace
 
 from torch import Generator
 
@@ -31,6 +30,4 @@ class HybridSolver(LatentSolver):
         """Return members that satisfy the equation to round-off."""
         finish = Finisher(self.run, task, self.tolerance)
         found = yield from super().solve(task, count, generator)
-        self.so_far = lambda: replace(found, fields=finish.so_far(found.fields))
-        fields = yield from finish(found.fields, generator)
-        return replace(found, fields=fields)
+        return (yield from finish.end(self, found, generator))

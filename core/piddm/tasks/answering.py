@@ -114,12 +114,9 @@ class Answering:
                 f"{self.solver} diverged: {bad} of {count} members are not finite; change its "
                 "settings (--set), or take another solver"
             )
-        finish = self._finish
-        if finish is None:
+        if self._finish is None:
             return found
-        self._solver.so_far = lambda: replace(found, fields=finish.so_far(found.fields))
-        fields = yield from finish(found.fields, draw)
-        return replace(found, fields=fields)
+        return (yield from self._finish.end(self._solver, found, draw))
 
     def _within(self, progress: Progress, start: int, count: int) -> Progress:
         """Say where the whole stands, in steps of a stage's first batch."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Generator as Steps
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ from torch import Generator, Tensor
 
 from piddm.derived import held
 from piddm.errors import PiddmError
-from piddm.interfaces import Fields, Task
+from piddm.interfaces import Fields, Members, Solver, Task
 from piddm.projection import Projection
 from piddm.symbolic.operators import Param
 from piddm.tasks.given import with_params
@@ -56,7 +57,7 @@ class Finisher:
 
     def __init__(self, run: Run, task: Task, tolerance: float | None = None) -> None:
         residual = with_params(run.residual, task.observations.params)
-        self._at: tuple[list[Fields], Fields] = [], {}  # members that are there, and the rest
+        self._at: tuple[list[Fields], Fields] = [], {}  # what is there, and all as it began
         self._sensors = sensors = Sensors(
             task.observations, residual.field_names, task.interpolation
         )
@@ -94,21 +95,29 @@ class Finisher:
                 exact[name] = torch.where(torch.from_numpy(at), values, exact[name])
         else:
             exact[SEEN] = sensors.values + sensors.sigma * xi
+        parts, _ = self._at = [], exact
         for start in range(0, count, TOGETHER):
-            part = self._nearest({k: v[start : start + TOGETHER] for k, v in exact.items()})
-            self._at = [*self._at[0], part], {k: v[start + TOGETHER :] for k, v in exact.items()}
+            parts.append(self._nearest({k: v[start : start + TOGETHER] for k, v in exact.items()}))
             yield Progress("project", min(start + TOGETHER, count), count, {})
         found, self._at = self.so_far(members), ([], {})
         return found
 
     def so_far(self, members: Fields) -> Mapping[str, Tensor]:
         """Return the members that are being taken there, those that are not there yet as given."""
-        done, rest = self._at
-        if not done:
+        parts, exact = self._at
+        if not parts:
             return members
-        if len(rest[self._sensors.names[0]]):
-            done = [*done, self._projection.residual.fit(rest)]
-        return {k: v for k, v in merged(done).items() if k != SEEN}
+        done = sum(len(p[self._sensors.names[0]]) for p in parts)
+        if rest := {k: v[done:] for k, v in exact.items() if len(v) > done}:
+            parts = [*parts, self._projection.residual.fit(rest)]
+        return {k: v for k, v in merged(parts).items() if k != SEEN}
+
+    def end(
+        self, solver: Solver, found: Members, generator: Generator
+    ) -> Steps[Progress, None, Members]:
+        """Return a solver's members there; interrupted, it offers them as far as they are."""
+        solver.so_far = lambda: replace(found, fields=self.so_far(found.fields))
+        return replace(found, fields=(yield from self(found.fields, generator)))
 
     def _nearest(self, members: dict[str, Tensor]) -> dict[str, Tensor]:
         count = len(members[self._sensors.names[0]])

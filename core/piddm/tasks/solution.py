@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from scipy.stats import chi2
@@ -114,7 +115,7 @@ class Solution:
         """Return what of a truth is in the answer: a param that was given is not."""
         return {k: v for k, v in truth.items() if k in self.fields}
 
-    @property
+    @cached_property
     def doubt(self) -> str:
         """Say so where no member comes as near to the observations as their noise allows."""
         names = tuple(k for k, v in self.fields.items() if v.ndim > 1)
