@@ -72,7 +72,7 @@ def answer(run: Run, case: Case, solver: str, effort: str, seed: int, members: i
     for _ in asked.work():
         pass
     found = asked.solution().summary(truth)
-    told = ("relative_l2", "coverage", "crps", "residual", "misfit", "calls", "seconds",
+    told = ("relative_l2", "coverage", "crps", "ranks", "residual", "misfit", "calls", "seconds",
             "observations")  # fmt: skip
     return {"settings": settings, "members": members} | {k: found[k] for k in told}
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from piddm import PiddmError, UsageError, api, dataset, plugins
 from piddm.cli.app import app
+from piddm.figures.calibration import density
 from piddm.interfaces import Members, Solver
 from piddm.plugins import Plugins, get_pde
 from piddm.tasks.answering import Answering, out_of_memory
@@ -379,11 +380,28 @@ def test_crps_of_known_ensembles():
 def test_ranks_of_a_truth_of_the_same_law_are_even():
     draw = torch.Generator().manual_seed(0)
     both = torch.randn(10, 50_000, generator=draw)
-    counts = torch.bincount(ranks(both[1:], both[0]), minlength=10).double()
+    counts = ranks(both[1:], both[0]).double()
     even = 50_000 / 10
     assert float((counts - even).square().sum() / even) < 40  # chi squared of 9, at 1e-5
-    biased = torch.bincount(ranks(both[1:] + 0.2, both[0]), minlength=10).double()
+    biased = ranks(both[1:] + 0.2, both[0]).double()
     assert float((biased - even).square().sum() / even) > 400
+
+
+def test_ranks_leave_out_what_all_members_know():
+    members = torch.tensor([[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]])
+    assert ranks(members, torch.tensor([0.0, 2.5])).tolist() == [0, 0, 1, 0]
+    assert ranks(members[:, 1], torch.tensor(0.5)).tolist() == [1, 0, 0, 0]  # a param
+
+
+@pytest.mark.parametrize("count", [1, 4, 10, 16, 32, 100])
+def test_even_ranks_are_drawn_flat(count):
+    """However many ranks a bar holds; and one that is filled alone is as high as all together."""
+    heights, edges = density([7] * (count + 1))
+    assert heights == pytest.approx(1.0)
+    assert (edges[0], edges[-1]) == (0.0, 1.0)
+    alone, _ = density([5, *[0] * count])
+    assert float(alone @ (edges[1:] - edges[:-1])) == pytest.approx(alone[0] * edges[1])
+    assert alone[0] > 1.5
 
 
 def test_members_that_diverged_are_no_answer(tiny_run, problem):

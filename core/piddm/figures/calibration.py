@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from piddm.figures.style import BLUE, GREEN, GREY, INK, NORMAL, SMALL, VERMILLION, plain
 from piddm.interfaces import Fields
-from piddm.tasks.calibration import ranks
 
 if TYPE_CHECKING:
     from piddm.tasks.solution import Solution
@@ -44,7 +43,7 @@ def calibration(found: Solution, truth: Fields) -> Figure:
         true = {name: truth[name]}
         shares = [found.covered(true, float(level))[name] for level in LEVELS]
         left.plot(LEVELS, shares, "o-", color=colour, markersize=3, linewidth=1.2, label=name)
-        _histogram(right, found, name, truth, colour)
+        right.stairs(*density(found.ranks(true)[name]), color=colour, linewidth=1.2)
     left.set(xlim=(0, 1), ylim=(0, 1))
     left.set_xlabel("interval", fontsize=SMALL)
     left.set_title("share of nodes whose truth is inside", fontsize=NORMAL, color=INK, loc="left")
@@ -57,12 +56,15 @@ def calibration(found: Solution, truth: Fields) -> Figure:
     return figure
 
 
-def _histogram(axes: Axes, found: Solution, name: str, truth: Fields, colour: str) -> None:
-    members, true = found.fields[name], truth[name]
-    below = ranks(members, true)[(members != true).any(0)].numpy()
-    bins = min(BINS, len(members) + 1)
-    # Ranks 0 ... K are K + 1 cells of equal chance; a bin holds as many of them as of its width.
-    counts, edges = np.histogram((below + 0.5) / (len(members) + 1), bins, (0, 1))
-    cells = np.histogram((np.arange(len(members) + 1) + 0.5) / (len(members) + 1), bins, (0, 1))[0]
-    density = counts / max(counts.sum(), 1) / (cells / cells.sum())
-    axes.stairs(density, edges, color=colour, linewidth=1.2)
+def density(counts: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bars of a rank histogram and their edges: 1 everywhere for a calibrated ensemble.
+
+    Args:
+        counts: How often 0, 1, ... of the members were below the truth.
+    """
+    bins = min(BINS, len(counts))
+    # Ranks are cells of equal chance; a bin holds as many of them as of its width.
+    places = (np.arange(len(counts)) + 0.5) / len(counts)
+    held, edges = np.histogram(places, bins, (0, 1), weights=np.asarray(counts, float))
+    cells = np.histogram(places, bins, (0, 1))[0]
+    return held / max(held.sum(), 1) / (cells / cells.sum()), edges

@@ -63,9 +63,17 @@ def crps(members: Tensor, truth: Tensor) -> Tensor:
 
 
 def ranks(members: Tensor, truth: Tensor) -> Tensor:
-    """Return how many members lie below the truth at each value.
+    """Return at how many values 0, 1, ... count of the members lie below the truth.
 
-    Over many truths these are spread evenly over 0 ... count where the truth is drawn from the same
-    law as the members are.
+    Over many truths these are alike where the truth is drawn from the same law as the members are.
+    Values at which all members are the truth, such as those of a wall, are left out.
+
+    Args:
+        members: ``(count, *shape)``.
+        truth: ``(*shape)``.
+
+    Returns:
+        Integers ``(count + 1,)``.
     """
-    return (members < truth).sum(0)
+    below = (members < truth).sum(0)[(members != truth).any(0)]
+    return torch.bincount(below, minlength=len(members) + 1)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from piddm.grid import Grid
 from piddm.interfaces import Fields, Task
-from piddm.tasks.calibration import coverage, crps, quantile
+from piddm.tasks.calibration import coverage, crps, quantile, ranks
 from piddm.tasks.sensors import Sensors
 
 DOUBT = 1e-6
@@ -111,6 +111,13 @@ class Solution:
         """Return the mean continuous ranked probability score, in the fields' units."""
         return {k: float(crps(self.fields[k], v).mean()) for k, v in truth.items()}
 
+    def ranks(self, truth: Fields) -> dict[str, list[int]]:
+        """Return at how many nodes 0, 1, ... of the members lie below the truth.
+
+        Added up over truths they are the rank histogram, which is flat for a calibrated ensemble.
+        """
+        return {k: ranks(self.fields[k], v).tolist() for k, v in truth.items()}
+
     def shared(self, truth: Fields) -> dict[str, Tensor]:
         """Return what of a truth is in the answer: a param that was given is not."""
         return {k: v for k, v in truth.items() if k in self.fields}
@@ -168,6 +175,7 @@ class Solution:
             found["relative_l2"] = self.errors(truth)
             found["coverage"] = {f"{level:g}": self.covered(truth, level) for level in (0.5, 0.9)}
             found["crps"] = self.crps(truth)
+            found["ranks"] = self.ranks(truth)
         return found
 
 
