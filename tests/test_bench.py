@@ -325,18 +325,21 @@ def test_a_failure_of_what_is_shared_leaves_finished_rows(odd, monkeypatch):
 
 
 @pytest.mark.slow
-def test_equations_at_once(odd):
+def test_competitors_at_once(odd):
     """Processes find what one process finds."""
     sets = [w for k, v in TINY.items() for w in ("--set", f"{k}={json.dumps(v)}")]
-    words = ["bench", "--plugin", odd / "odd.py", "--pdes", "poisson,burgers", "--methods", "echo",
-             "--seeds", 1, "--preset", "quick", *sets]  # fmt: skip
+    words = ["bench", "--plugin", odd / "odd.py", "--pdes", "poisson,burgers", "--methods",
+             "echo one-step one-step+projection", "--seeds", 1, "--preset", "quick",
+             *sets]  # fmt: skip
     found = []
-    for jobs in (1, 2):
+    for jobs in (1, 3):  # more than equations
         out = odd / f"jobs{jobs}"
         done = call(*words, "--jobs", jobs, "--out", out)
         assert done.exit_code == 0, done.output
         found.append(json.loads((out / "bench.json").read_text())["results"])
+    assert len(found[0]) == 2 * 6
     for one, two in zip(*found, strict=True):
+        assert (one["pde"], one["method"], one["status"]) == (two["pde"], two["method"], "ok")
         assert one["scores"]["energy_distance"] == two["scores"]["energy_distance"]
 
 

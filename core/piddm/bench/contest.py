@@ -12,7 +12,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Generator as Steps
+from dataclasses import replace
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -68,6 +70,7 @@ class Contest:
         self.questions = questions
         self.config, self.pde, self.entries, self.folder = config, pde, entries, folder
         self._device = device
+        self._hopeless = False
         self._grids: dict[float, OtherGrid] = {}
 
     @cached_property
@@ -79,27 +82,49 @@ class Contest:
         """Return the run of what a competitor trains: the same one however it ends."""
         name = "shared"
         if entry is not None:
-            trained = [entry.label.partition("+")[0], fingerprints(config, self.pde)["distill"]]
+            trained = [entry.training, fingerprints(config, self.pde)["distill"]]
             name = f"{entry.name}-{digest(trained)[:6]}"
         out = self.folder / "runs" / f"{self.pde.name}-{self.config.seed}" / name
         return Distillation(config, self.pde, self._device, out, keep_pairs=True)
 
     def run(self) -> Iterator[Progress]:
         """Make what is missing, the truth's own scores first."""
+        yield from self.begin()
+        for labels in self.groups():
+            yield from self.compete(labels)
+
+    def begin(self) -> Iterator[Progress]:
+        """Make what all share, and score the truth."""
         path = self._path(TRUTH)
         try:
             if kept(path, self._mark(None)) is None:
                 yield from self._shared()
                 keep(path, self._truth(TRUTH, self._mark(None)))
         except Exception as error:  # then nobody can compete here, but elsewhere they can
+            self._hopeless = True
             for label in (TRUTH, *(e.label for e in self.entries), *self.questions):
                 if not finished(self._path(label)):
                     keep(self._path(label), self._without(label, _status(error), error))
-            return
+
+    def groups(self) -> list[tuple[str, ...]]:
+        """Return who is still to compete, those together who train the same network."""
+        if self._hopeless:
+            return []
+        found: dict[str, list[str]] = {}
         for entry in self.entries:
-            yield from self._enter(entry.label, partial(self._compete, entry), entry)
-        for question in self.questions:
-            yield from self._enter(question, partial(self._ask, question))
+            found.setdefault(entry.training, []).append(entry.label)
+        if self.questions:  # they are asked on the run of the paper's student
+            found.setdefault(OURS, []).extend(self.questions)
+        return [tuple(labels) for labels in found.values()]
+
+    def compete(self, labels: Sequence[str]) -> Iterator[Progress]:
+        """Let some competitors, or solvers by their questions, do what they have not done yet."""
+        entries = {e.label: e for e in self.entries}
+        for label in labels:
+            if (entry := entries.get(label)) is not None:
+                yield from self._enter(label, partial(self._compete, entry), entry)
+            else:
+                yield from self._enter(label, partial(self._ask, label))
 
     def _enter(
         self, label: str, work: Callable[[str], Steps[Progress, None, Result]],
@@ -184,9 +209,8 @@ class Contest:
         }
         if entry.kind == "student":
             job = self._prepare(changed(self.config, entry.overrides()), entry)
-            yield from job.simulate()
-            yield from job.train()
-            yield from job.distill()
+            for now in chain(job.simulate(), job.train(), job.distill()):
+                yield replace(now, stage=f"{now.stage} {entry.training}")  # there are many
             shared, student = job.shared, job.student
             path = job.folder / "student.safetensors"
             spent["teacher_seconds"] = _seconds(job.teacher_path, "teacher")

@@ -61,6 +61,11 @@ class Entry:
     draws: int = 1
     grid: float = 1.0
 
+    @property
+    def training(self) -> str:
+        """What it trains, by name and settings, however it ends."""
+        return self.label.partition("+")[0]
+
     def overrides(self) -> dict[str, Any]:
         """Return what it changes of a run's configuration; only a student changes anything."""
         if self.kind != "student":

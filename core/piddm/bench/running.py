@@ -1,15 +1,16 @@
-"""The whole benchmark: every equation and seed, one after another or several at once."""
+"""The whole benchmark: one equation and seed after another, or competitors in several processes."""
 
 from __future__ import annotations
 
 import multiprocessing
-import queue
+import signal
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -19,9 +20,6 @@ from piddm.config import Config
 from piddm.errors import PiddmError
 from piddm.plugins import get_pde, use_files
 from piddm.training import Progress
-
-LOOK_SECONDS = 1.0
-"""How long to wait for news before processes are looked after."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ def run(plan: Plan, jobs: int = 1) -> Iterator[Progress]:
 
     Args:
         plan: What.
-        jobs: Equations and seeds at once, each in a process of its own.
+        jobs: Competitors at once, each in a process of its own.
 
     Raises:
         PiddmError: If a process ended before its work did, once the others have done theirs.
@@ -59,50 +57,92 @@ def run(plan: Plan, jobs: int = 1) -> Iterator[Progress]:
         yield from _processes(plan, jobs)
         return
     for config in plan.configs:
-        yield from _one(plan, config)
+        yield from _named(config, _contest(plan, config).run())
 
 
-def _one(plan: Plan, config: Config) -> Iterator[Progress]:
+def _contest(plan: Plan, config: Config) -> Contest:
     pde = get_pde(config.pde)
-    contest = Contest(config, pde, plan.entries, plan.folder, plan.device, plan.questions)
-    for now in contest.run():
+    return Contest(config, pde, plan.entries, plan.folder, plan.device, plan.questions)
+
+
+def _named(config: Config, work: Iterator[Progress]) -> Iterator[Progress]:
+    for now in work:
         yield replace(now, stage=f"{config.pde} {config.seed} {now.stage}")
 
 
+@dataclass(frozen=True)
+class Part:
+    """What a process does at a time.
+
+    Args:
+        config: Equation and seed.
+        labels: Competitors that train the same; none stands for what all of them share.
+    """
+
+    config: Config
+    labels: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Equation and seed."""
+        return f"{self.config.pde} {self.config.seed}"
+
+
+Said = Progress | list[tuple[str, ...]] | str
+"""What a process tells: how far it is; that its part is done, and what can be done now; or why it
+is not done."""
+
+
+@dataclass
+class Worker:
+    """A process that does one part after another."""
+
+    process: BaseProcess
+    line: Connection
+    part: Part | None = None
+    config: Config | None = None
+
+    def give(self, part: Part) -> None:
+        """Have a part done."""
+        self.part, self.config = part, part.config
+        with suppress(OSError):  # it is dead, which is found out when it is listened to
+            self.line.send(part)
+
+
 def _processes(plan: Plan, jobs: int) -> Iterator[Progress]:
-    # Spawned, not forked: a fork of a process whose torch has threads may hang.
-    context = multiprocessing.get_context("spawn")
-    news: Any = context.Queue()
     threads = max(1, torch.get_num_threads() // jobs)
-    waiting, at_work = list(plan.configs), {}
+    waiting, workers = [Part(c) for c in plan.configs], list[Worker]()
     lost: list[str] = []
     try:
-        while waiting or at_work:
-            while waiting and len(at_work) < jobs:
-                config = waiting.pop(0)
-                process = context.Process(target=_work, args=(plan, config, threads, news))
-                process.start()
-                at_work[process] = f"{config.pde} {config.seed}"
-            with suppress(queue.Empty):
-                kind, said = news.get(timeout=LOOK_SECONDS)
-                if kind == "error":
-                    lost.append(said)
-                else:
+        while waiting or any(w.part for w in workers):
+            for worker in [w for w in workers if w.part is None]:
+                if waiting:
+                    worker.give(_next(waiting, worker.config))
+            while waiting and len(workers) < jobs:
+                workers.append(_hired(plan, threads))
+                workers[-1].give(waiting.pop(0))
+            at_work = {w.line: (w, w.part) for w in workers if w.part}
+            ready = wait(list(at_work))
+            for line, (worker, part) in at_work.items():
+                if line not in ready:
+                    continue
+                try:
+                    said: Said = line.recv()
+                except (EOFError, OSError):
+                    workers.remove(worker)
+                    said = _death(worker.process)
+                if isinstance(said, Progress):
                     yield said
-            for process in [p for p in at_work if not p.is_alive()]:
-                name = at_work.pop(process)
-                if process.exitcode:
-                    lost.append(f"{name}: its process ended with code {process.exitcode}, out of "
-                                "memory perhaps: try --jobs 1")  # fmt: skip
-        with suppress(queue.Empty):
-            while True:  # what the last said last
-                kind, said = news.get(timeout=LOOK_SECONDS)
-                if kind == "error":
-                    lost.append(said)
+                    continue
+                if isinstance(said, str):
+                    lost.append(f"{part.name}: {said}")
+                else:
+                    waiting += [Part(part.config, labels) for labels in said]
+                worker.part = None
     finally:
-        for process in at_work:
-            process.terminate()
-            process.join()
+        for worker in workers:
+            worker.process.terminate()
+            worker.process.join()
     if lost:
         more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
         raise PiddmError(
@@ -110,20 +150,59 @@ def _processes(plan: Plan, jobs: int) -> Iterator[Progress]:
         )
 
 
-def _work(plan: Plan, config: Config, threads: int, news: Any) -> None:
-    """Run one equation and seed in a process of its own."""
+def _next(waiting: list[Part], config: Config | None) -> Part:
+    """Take the next part, of the equation and seed that a process knows already if there is one."""
+    same = (i for i, part in enumerate(waiting) if part.config == config)
+    return waiting.pop(next(same, 0))
+
+
+def _hired(plan: Plan, threads: int) -> Worker:
+    # Spawned, not forked: a fork of a process whose torch has threads may hang.
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(plan, threads, theirs))
+    with _deaf():
+        process.start()
+    theirs.close()  # so that its death ends the line
+    return Worker(process, ours)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Have processes that are started within ignore Ctrl-C: who started them ends them."""
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # not in the main thread, to which alone it comes
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _death(process: BaseProcess) -> str:
+    process.join()
+    return f"its process ended with code {process.exitcode}, out of memory perhaps: try --jobs 1"
+
+
+def _work(plan: Plan, threads: int, line: Connection) -> None:
+    """Do parts until there are no more, or nobody is left to listen."""
     torch.set_num_threads(threads)
     use_files(plan.plugin_files)
-    parent, name = multiprocessing.parent_process(), f"{config.pde} {config.seed}"
-    try:
-        for now in _one(plan, config):
-            if parent is not None and not parent.is_alive():
-                return  # nobody is left to listen: it was killed
-            news.put(("progress", now))
-    except PiddmError as error:
-        news.put(("error", f"{name}: {error}"))
-    except KeyboardInterrupt:
-        pass
-    except Exception:
-        said = traceback.format_exc(limit=-2).replace("\n", " ")
-        news.put(("error", f"{name}: {said}"))
+    contest: Contest | None = None
+    with suppress(EOFError, OSError):
+        while True:
+            part: Part = line.recv()
+            if contest is None or contest.config != part.config:
+                contest = _contest(plan, part.config)
+            try:
+                work = contest.compete(part.labels) if part.labels else contest.begin()
+                for now in _named(part.config, work):
+                    line.send(now)
+            except PiddmError as error:
+                line.send(str(error))
+            except Exception:
+                line.send(traceback.format_exc(limit=-2).replace("\n", " "))
+            else:
+                line.send([] if part.labels else contest.groups())

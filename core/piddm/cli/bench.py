@@ -44,9 +44,7 @@ def bench(
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds: 0, 1, ...")] = 3,
     preset: options.Preset = "default",
     overrides: options.Overrides = None,
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Equations and seeds at once, a process each.")
-    ] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Competitors at once, a process each.")] = 1,
     device: options.Device = "cpu",
     out: Annotated[
         Path | None, typer.Option(help="Folder of the results; bench/PRESET by default.")
