@@ -198,8 +198,7 @@ def page(bench: Bench, figures: list[str], notes: str) -> str:
         "## What it says",
         "",
     ]
-    for pde in bench.equations():
-        words += [f"**{pde}**", "", *conclusions(bench, pde), *over_draws(bench, pde), ""]
+    words += said(bench)
     failed = sorted({(r.method, r.pde, r.status, r.reason) for r in bench.results
                      if r.status != "ok" and "/" not in r.method})  # fmt: skip
     if failed:
@@ -207,6 +206,33 @@ def page(bench: Bench, figures: list[str], notes: str) -> str:
         words += [f"- `{m}` on {pde}: {status}, {reason}" for m, pde, status, reason in failed]
         words.append("")
     return "\n".join([*words, "## Tables", "", markdown(bench), "", *few_seeds(bench)])
+
+
+def said(bench: Bench) -> list[str]:
+    """Return what the numbers say of every equation."""
+    lines = []
+    for pde in bench.equations():
+        lines += [f"**{pde}**", "", *conclusions(bench, pde), *over_draws(bench, pde), ""]
+    return lines
+
+
+def beside(bench: Bench, figure: str | None) -> str:
+    """Return the part of a benchmark of another preset or grid; of one seed it says nothing."""
+    names, config = ", ".join(bench.equations()), bench.config
+    lines = [f"## {names}: preset `{config.preset}`, {config.data.size} nodes a side", "",
+             described(bench), ""]  # fmt: skip
+    if len({r.seed for r in bench.results}) > 1:
+        lines += [f"![{Path(figure).stem}]({figure})", ""] if figure else []
+        lines += said(bench)
+    return "\n".join([*lines, markdown(bench), "", *few_seeds(bench)])
+
+
+def figure_of(folder: Path, picture: str, name: str) -> str | None:
+    """Copy a benchmark's figure to docs/; return its name there, nothing where it has none."""
+    if not (source := folder / f"{picture}.png").exists():
+        return None
+    shutil.copyfile(source, DOCS / f"{name}_{picture}.png")
+    return f"{name}_{picture}.png"
 
 
 def few_seeds(bench: Bench) -> list[str]:
@@ -242,19 +268,13 @@ def main() -> None:
     options = parser.parse_args()
     bench = collecting.read(options.folder)
     shutil.copyfile(options.folder / collecting.FILE, DOCS / f"{options.name}.json")
-    figures = []
-    for picture in ("pareto", "ablations"):
-        source = options.folder / f"{picture}.png"
-        if source.exists():
-            figures.append(f"{options.name}_{picture}.png")
-            shutil.copyfile(source, DOCS / figures[-1])
+    found = (figure_of(options.folder, p, options.name) for p in ("pareto", "ablations"))
+    figures = [f for f in found if f]
     text = page(bench, figures, (DOCS / f"{options.name}_notes.md").read_text(encoding="utf-8"))
     for folder in options.also:
         other = collecting.read(folder)
         shutil.copyfile(folder / collecting.FILE, DOCS / f"{options.name}_{folder.name}.json")
-        names, config = ", ".join(other.equations()), other.config
-        text += f"\n## {names}: preset `{config.preset}`, {config.data.size} nodes a side\n\n"
-        text += f"{described(other)}\n\n{markdown(other)}\n"
+        text += "\n" + beside(other, figure_of(folder, "pareto", f"{options.name}_{folder.name}"))
     (DOCS / f"{options.name}.md").write_text(text, encoding="utf-8")
 
 

@@ -1,5 +1,9 @@
-"""The README's table: the rows of docs/benchmark.json that it shows, printed in Markdown."""
+"""The README's table, in Markdown: the rows that it shows of a benchmark that docs/ holds.
 
+python benchmarks/readme_table.py [docs/benchmark_64.json]
+"""
+
+import argparse
 from pathlib import Path
 
 from benchmark_page import BESIDE
@@ -12,7 +16,9 @@ NAMES = ("calls", "pde_error_normalised", "mmse", "smse", "energy_distance", "se
 
 
 def main() -> None:
-    bench = read_json(Path(__file__).parents[1] / "docs" / "benchmark.json", Bench)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("bench", nargs="?", type=Path, default=Path("docs/benchmark_64.json"))
+    bench = read_json(parser.parse_args().bench, Bench)
     head = ["equation", "source", *(COLUMNS[n].title for n in NAMES)]
     rows = [
         [pde, title, *(shown(cell(bench.of(pde, method), n)) for n in NAMES)]
