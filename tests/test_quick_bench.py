@@ -8,12 +8,11 @@ import sys
 import pytest
 
 from piddm.bench.entries import BASELINE, TRUTH, default_labels
+from piddm.bench.fronts import ROUND_OFF
 from piddm.bench.report import Bench
 from piddm.plugins import current
 
 EQUATIONS = ("darcy", "poisson", "burgers")
-ROUNDING = 1e-8
-"""Of float32, in which samples are scored, for the normalised PDE error: 1e-9 and less is seen."""
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +50,7 @@ def test_rows_are_what_their_methods_promise(bench):
         assert scores["four-step"].nfe == 4
         error = {k: s.pde_error_normalised for k, s in scores.items()}
         for label in (TRUTH, "eci", "pcfm", *(k for k in error if k.endswith("+projection"))):
-            assert error[label] < ROUNDING, (pde, label)
+            assert error[label] < ROUND_OFF, (pde, label)
         if pde == "poisson":
             continue  # affine: there is little left for the physics term to do
         away = {k: s.constraint_distance for k, s in scores.items()}

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from piddm.bench.ablations import ablations
 from piddm.bench.entries import TRUTH, default_labels
-from piddm.bench.fronts import best_two
+from piddm.bench.fronts import ROUND_OFF, best_two
 from piddm.bench.results import Result
 from piddm.config import Config
 from piddm.plugins import current
@@ -85,11 +85,11 @@ def _score(name: str) -> Callable[[Result], float | None]:
 
 COLUMNS = {
     "pde_error_normalised": Column(
-        "PDE error, normalised", _score("pde_error_normalised"), least=1e-9
+        "PDE error, normalised", _score("pde_error_normalised"), least=ROUND_OFF
     ),
     "pde_error": Column("PDE error", _score("pde_error"), marked=False),
     "constraint_distance": Column(
-        "distance to solutions", _score("constraint_distance"), least=1e-9
+        "distance to solutions", _score("constraint_distance"), least=ROUND_OFF
     ),
     "mmse": Column("MMSE", _score("mmse")),
     "smse": Column("SMSE", _score("smse")),

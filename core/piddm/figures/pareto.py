@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-from piddm.bench.fronts import pareto_front
+from piddm.bench.fronts import ROUND_OFF, pareto_front
 from piddm.figures import labels
 from piddm.figures.style import (
     BLUE,
@@ -28,9 +28,6 @@ from piddm.figures.style import (
 )
 
 COLOURS = {"truth": INK, "teacher": BLUE, "ours": VERMILLION, "rival": GREY}
-
-ROUND_OFF = 1e-9
-"""PDE errors up to this are those of projected samples: they have a band of their own."""
 
 ACROSS = 3
 LEAST, MORE = 18.0, 26.0
@@ -64,7 +61,7 @@ class ParetoPoint(NamedTuple):
 
     @property
     def low(self) -> bool:
-        """Whether its PDE error is rounding."""
+        """Whether its PDE error is rounding: such as that of projected samples."""
         return self.pde_error <= ROUND_OFF
 
 
