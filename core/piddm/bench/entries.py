@@ -31,10 +31,9 @@ TRUTH = "truth"
 """One draw of data against another: the floor, in every table."""
 
 OWN_ENDINGS = (
-    ":physics_weight=0", "+refine=10", "+projection", ":physics_weight=0+projection",
-    ":energy_weight=0",
+    ":physics_weight=0", ":physics_weight=0+projection", ":energy_weight=0", "+refine=10",
 )  # fmt: skip
-"""What is asked of it besides: the last is the loss of the paper without what is added to it."""
+"""What is asked of it besides: without the energy score it has the loss of the paper alone."""
 
 
 @dataclass(frozen=True)
@@ -132,13 +131,13 @@ def parse(label: str, plugins: Plugins) -> Entry:
 def default_labels(plugins: Plugins) -> list[str]:
     """Return all that is compared unless something is chosen.
 
-    Every method and student; the paper's also without physics, refined, projected.
+    Every method; every student, as it is and projected; the paper's also without physics, refined.
     """
     students = [entry.name for entry in plugins.list_all("student")]
     students.sort(key=lambda name: name != OURS)
     found = [BASELINE, f"{BASELINE}+projection"]
     for name in students:
-        found.append(name)
+        found += [name, f"{name}+projection"]
         if name == OURS:
             found += [f"{name}{ending}" for ending in OWN_ENDINGS]
     found += [e.name for e in plugins.list_all("method") if e.name != BASELINE]
