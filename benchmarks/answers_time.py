@@ -32,6 +32,9 @@ COLOURS = dict(
     )
 )
 
+ACROSS = 4
+"""Panels in a row, at most."""
+
 EXACT = 1e-4
 """Error below which a solver has found the truth: there is nothing to compare."""
 
@@ -50,10 +53,14 @@ def main() -> None:
             runs[run][solver, effort][seed] = found["seconds"], max(error, EXACT)
     if not runs:
         parser.error(f"{options.json} has no answers of the case {options.case}")
-    figure = Figure(figsize=(3.6 * len(runs), 3.9), layout="constrained")
-    for axes, (run, points) in zip(figure.subplots(1, len(runs), squeeze=False)[0],
-                                   runs.items(), strict=True):  # fmt: skip
+    across = min(ACROSS, len(runs))
+    down = -(-len(runs) // across)
+    figure = Figure(figsize=(3.6 * across, 3.9 * down), layout="constrained")
+    places = list(figure.subplots(down, across, squeeze=False).flat)
+    for axes, (run, points) in zip(places, runs.items(), strict=False):
         panel(axes, run, points)
+    for axes in places[len(runs) :]:
+        axes.remove()
     style.save(figure, options.out)
 
 

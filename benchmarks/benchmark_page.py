@@ -19,6 +19,7 @@ from piddm.bench import collecting
 from piddm.bench.entries import BASELINE, OURS, TRUTH
 from piddm.bench.fronts import ROUND_OFF, pareto_front
 from piddm.bench.report import Bench, Cell, cell, is_swept, lined, markdown, number, shown, table
+from piddm.plugins import current
 
 DOCS = Path(__file__).parents[1] / "docs"
 BESIDE = (TRUTH, BASELINE, f"{BASELINE}+projection", OURS, f"{OURS}+projection")
@@ -72,6 +73,20 @@ def within(found: dict[str, dict[str, Cell]], label: str, front: list[str]) -> b
     return True
 
 
+def placed(found: dict[str, dict[str, Cell]], label: str, front: list[str]) -> str:
+    """Say where a label is."""
+    if label in front:
+        return "on the front"
+    if within(found, label, front):
+        return "off the front, though by less than the standard errors"
+    return "**not on the front**"
+
+
+def named(label: str) -> str:
+    """Return the name of a label's method or student."""
+    return label.partition("+")[0].partition(":")[0]
+
+
 def conclusions(bench: Bench, pde: str) -> Iterator[str]:
     """Yield what the numbers say of one equation."""
     found = competitors(bench, pde)
@@ -80,18 +95,24 @@ def conclusions(bench: Bench, pde: str) -> Iterator[str]:
     for label in (OURS, f"{OURS}+refine=10", f"{OURS}+projection"):
         if label not in found:
             continue
-        place = (
-            "on the front" if label in front
-            else "off the front, though by less than the standard errors"
-            if within(found, label, front) else "**not on the front**"
-        )  # fmt: skip
-        yield f"- `{label}` is {place}{beaten_by(found, label)}."
+        yield f"- `{label}` is {placed(found, label, front)}{beaten_by(found, label)}."
+    students = {e.name for e in current().list_all("student")} - {OURS}
+    rivals = {m: c for m, c in found.items() if named(m) not in students}
+    if len(rivals) < len(found):
+        yield f"- Without the other students, on the front: {coded(on_front(rivals))}."
+    one_call = [m for m, c in found.items() if c["calls"].mean <= 1]
+    if ended := [m for m in one_call if found[m]["pde_error_normalised"].mean <= ROUND_OFF]:
+        best = min(ended, key=lambda m: found[m]["energy_distance"].mean)
+        yield (
+            f"- Of what takes one call and ends at round-off `{best}` is the nearest to the data: "
+            f"{placed(found, best, front)}."
+        )
     ours = found.get(OURS)
     if ours is None:
         return
     own = ours["seconds_per_sample"].mean
-    for rival in front:
-        if rival.startswith(OURS) or found[rival]["calls"].mean <= 1:
+    for rival in on_front(rivals):
+        if named(rival) == OURS or found[rival]["calls"].mean <= 1:
             continue
         ratio = found[rival]["seconds_per_sample"].mean / own
         calls = found[rival]["calls"].mean

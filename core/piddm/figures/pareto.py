@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Bbox
 
 from piddm.bench.fronts import ROUND_OFF, pareto_front
@@ -30,6 +30,12 @@ from piddm.figures.style import (
 COLOURS = {"truth": INK, "teacher": BLUE, "ours": VERMILLION, "rival": GREY}
 
 ACROSS = 3
+UPPER, LINE = 3.4, 0.155
+"""Heights in inches: of what is above round-off, and of a line below it."""
+
+PROJECTED = "+projection"
+"""Names lose this where hollow markers tell it."""
+
 LEAST, MORE = 18.0, 26.0
 """Area of the cheapest marker, and of a factor of ten more, in square points."""
 
@@ -69,8 +75,8 @@ def pareto(points: Sequence[ParetoPoint], cost: str = "network calls per sample"
     """Draw normalised PDE error over energy distance, both logarithmic, every point labelled.
 
     Areas grow with the logarithm of the cost; projected variants are hollow. What satisfies the
-    equation to round-off is below a break of the axis, and no better there for being lower. The
-    line joins what no method above the break beats in both: below it the leftmost is best.
+    equation to round-off is below a break of the axis, the nearest to the data first: none is
+    better there for a smaller error. The line joins what no method above the break beats in both.
 
     Args:
         points: The methods; one without a positive distance and a finite error is left out.
@@ -85,14 +91,18 @@ def pareto(points: Sequence[ParetoPoint], cost: str = "network calls per sample"
     equations = list(dict.fromkeys(p.equation for p in shown))
     across = max(1, min(ACROSS, len(equations)))
     down = max(1, math.ceil(len(equations) / across))
-    figure = Figure(figsize=(4.9 * across, 4.5 * down + 0.3), layout="constrained")
+    lines = max((sum(p.low for p in shown if p.equation == e) for e in equations), default=0)
+    size = 4.9 * across, (UPPER + LINE * lines + 0.7) * down + 0.3
+    figure = Figure(figsize=size, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     figure.get_layout_engine().set(hspace=0.06, wspace=0.05)  # pyright: ignore
     parts = figure.subfigures(down, across, squeeze=False)
     cheapest = min((p.cost for p in shown if p.family != "truth" and p.cost > 0), default=1.0)
     drawn: list[tuple[Axes, list[ParetoPoint]]] = []
     for part, equation in zip(parts.ravel(), equations, strict=False):
-        drawn += _panel(part, equation, [p for p in shown if p.equation == equation], cheapest)
+        own = [p for p in shown if p.equation == equation]
+        if upper := _panel(part, equation, own, cheapest, lines):
+            drawn.append((upper, [p for p in own if not p.low]))
     _legend(figure, shown, cheapest, cost)
     # The layout settles when it is drawn, and labels go where there is room in it.
     canvas.draw()
@@ -103,41 +113,43 @@ def pareto(points: Sequence[ParetoPoint], cost: str = "network calls per sample"
 
 
 def _panel(
-    part: Figure, equation: str, points: list[ParetoPoint], cheapest: float
-) -> list[tuple[Axes, list[ParetoPoint]]]:  # fmt: skip
-    """Draw an equation's points; return each pair of axes with what is on it."""
+    part: Figure, equation: str, points: list[ParetoPoint], cheapest: float, lines: int
+) -> Axes | None:
+    """Draw an equation's points; return the axes of those above round-off, if there are any."""
     high = [p for p in points if not p.low]
     low = [p for p in points if p.low]
-    bands = [band for band in (high, low) if band]
-    heights = [4.0, 1.0] if len(bands) == 2 else [1.0]
-    rows = part.subplots(len(bands), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-    for axes, band in zip(rows, bands, strict=True):
-        _band(axes, band, points, cheapest)
-    rows[0].set_title(equation, fontsize=NORMAL, color=INK, loc="left")
-    rows[-1].set_xlabel("energy distance to held-out data", fontsize=SMALL, color=INK)
+    heights = [h for h, band in ((UPPER, high), (LINE * lines, low)) if band]
+    rows = part.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    for axes in rows:
+        axes.set_xscale("log")
+        axes.set_xlim(
+            *_limits([p.energy_distance for p in points], [p.distance_error for p in points])
+        )
+        for point in points:
+            if point.family == "truth":
+                axes.axvline(
+                    point.energy_distance, color=INK, linewidth=0.9, linestyle=":", zorder=1
+                )
     if high:
+        _band(rows[0], high, cheapest)
         rows[0].set_ylabel("PDE error, normalised", fontsize=SMALL, color=INK)
     if low:
-        rows[-1].set_ylabel("to\nround-off", fontsize=SMALL, color=GREY)
-        rows[-1].set_facecolor("#F6F6F6")
-    if len(bands) == 2:
+        _strip(rows[-1], low, cheapest, lines)
+        rows[-1].set_ylabel("to round-off", fontsize=SMALL, color=GREY)
+    rows[0].set_title(equation, fontsize=NORMAL, color=INK, loc="left")
+    rows[-1].set_xlabel("energy distance to held-out data", fontsize=SMALL, color=INK)
+    if len(rows) == 2:
         rows[0].spines["bottom"].set_visible(False)
         rows[0].tick_params(axis="x", which="both", length=0)
         _break(rows[0], 0.0)
         _break(rows[1], 1.0)
-    return list(zip(rows, bands, strict=True))
+    return rows[0] if high else None
 
 
-def _band(
-    axes: Axes, band: Sequence[ParetoPoint], points: Sequence[ParetoPoint], cheapest: float
-) -> None:
-    axes.set_xscale("log")
+def _band(axes: Axes, band: Sequence[ParetoPoint], cheapest: float) -> None:
+    """Draw what is above round-off, with its front."""
     axes.set_yscale("log")
-    axes.set_xlim(*_limits([p.energy_distance for p in points], [p.distance_error for p in points]))
     axes.set_ylim(*_limits([p.pde_error for p in band], [p.pde_error_error for p in band]))
-    for point in points:
-        if point.family == "truth":
-            axes.axvline(point.energy_distance, color=INK, linewidth=0.9, linestyle=":", zorder=1)
     front = _front(band)
     if front:
         left, low = front[0].energy_distance, front[-1].pde_error
@@ -148,25 +160,47 @@ def _band(
             where="post", color=INK, linewidth=0.9, alpha=0.4, zorder=1,
         )  # fmt: skip
     for point in band:
-        x, y = point.position
-        colour = COLOURS[point.family]
-        axes.errorbar(
-            x, y, xerr=_whisker(x, point.distance_error),
-            yerr=None if point.low else _whisker(y, point.pde_error_error),
-            fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.7, zorder=2,
-        )  # fmt: skip
-        axes.scatter(
-            [x], [y], s=_area(point, cheapest), marker="D" if point.family == "truth" else "o",
-            facecolor="white" if point.projected else colour, edgecolor=colour,
-            linewidth=1.3 if point.projected else 0.6, zorder=3, alpha=0.95,
+        _mark(axes, point, point.pde_error, cheapest)
+    plain(axes)
+    readable_logarithm(axes, "x")
+    readable_logarithm(axes, "y")
+
+
+def _strip(axes: Axes, band: Sequence[ParetoPoint], cheapest: float, lines: int) -> None:
+    """Draw what is at round-off, each on a line of its own: distances are all that differs."""
+    axes.set_facecolor("#F6F6F6")
+    axes.set_ylim(-0.7, lines - 0.3)
+    axes.yaxis.set_major_locator(NullLocator())
+    low, high = map(math.log10, axes.get_xlim())
+    order = sorted(band, key=lambda p: p.energy_distance)
+    for line, point in enumerate(order):
+        height = lines - 1 - line
+        _mark(axes, point, height, cheapest)
+        error = point.distance_error or 0.0
+        x = point.energy_distance
+        right = (math.log10(x) - low) / (high - low) < 0.55  # where there is room for its name
+        axes.annotate(
+            point.label.removesuffix(PROJECTED), (x + error if right else max(x - error, 0.1 * x),
+            height), (4 if right else -4, 0), textcoords="offset points", va="center_baseline",
+            ha="left" if right else "right", fontsize=6.8, color=COLOURS[point.family],
         )  # fmt: skip
     plain(axes)
     readable_logarithm(axes, "x")
-    if band[0].low:
-        axes.yaxis.set_major_locator(LogLocator(numticks=3))
-        axes.yaxis.set_minor_locator(NullLocator())
-    else:
-        readable_logarithm(axes, "y")
+
+
+def _mark(axes: Axes, point: ParetoPoint, height: float, cheapest: float) -> None:
+    """Draw a point and its errors: of rounding there is none to speak of."""
+    x, colour = point.energy_distance, COLOURS[point.family]
+    axes.errorbar(
+        x, height, xerr=_whisker(x, point.distance_error),
+        yerr=None if point.low else _whisker(height, point.pde_error_error),
+        fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.7, zorder=2,
+    )  # fmt: skip
+    axes.scatter(
+        [x], [height], s=_area(point, cheapest), marker="D" if point.family == "truth" else "o",
+        facecolor="white" if point.projected else colour, edgecolor=colour,
+        linewidth=1.3 if point.projected else 0.6, zorder=3, alpha=0.95,
+    )  # fmt: skip
 
 
 def _whisker(value: float, error: float | None) -> list[list[float]] | None:
@@ -177,8 +211,8 @@ def _whisker(value: float, error: float | None) -> list[list[float]] | None:
 
 
 def _front(band: Sequence[ParetoPoint]) -> list[ParetoPoint]:
-    """Return the methods of a band that none in it beats; below round-off there is no front."""
-    methods = [p for p in band if p.family != "truth" and not p.low]
+    """Return the methods above round-off that none of them beats."""
+    methods = [p for p in band if p.family != "truth"]
     return [methods[i] for i in pareto_front([p.position for p in methods])]
 
 
