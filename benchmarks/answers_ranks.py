@@ -3,9 +3,9 @@
     python benchmarks/answers_ranks.py [--json docs/answers.json] [--out docs/answers_ranks.png]
         [--cases "sparse" "noise 5 %"] [--truths 10]
 
-A row a case, a column a run; a line is one solver with one effort, the mean over its truths and
-fields. Flat at 1 is calibrated; high at both ends are members that agree too much, high in the
-middle are members that agree too little. Solvers with fewer than ``--truths`` are left out.
+A panel a run and case; a line is one solver with one effort, the mean over its truths and fields.
+Flat at 1 is calibrated; high at both ends are members that agree too much, high in the middle are
+members that agree too little. Solvers with fewer than ``--truths`` are left out.
 """
 
 import argparse
@@ -23,6 +23,9 @@ from piddm.figures import style
 from piddm.figures.calibration import density
 
 LINES = {"least": ":", "middle": "-.", "default": "-", "projected": "--"}
+
+ACROSS = 3
+"""Panels in a row, at most."""
 
 Panel = dict[tuple[str, str], list[np.ndarray]]
 """By solver and effort: the bars of each truth and field."""
@@ -43,20 +46,22 @@ def main() -> None:
             panels[case, run][solver, effort].append(np.mean(bars, 0))
     if not panels:
         parser.error(f"{options.json} has no ranks of the cases {options.cases}")
-    runs = list(dict.fromkeys(run for _, run in panels))
-    size = (3.6 * len(runs), 2.9 * len(options.cases) + 0.5)
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(len(options.cases), len(runs), squeeze=False, sharey="row")
-    for row, case in zip(grid, options.cases, strict=True):
-        for axes, run in zip(row, runs, strict=True):
-            panel(axes, panels[case, run], options.truths)
-            axes.set_title(f"{run}\n{case}", fontsize=style.NORMAL, color=style.INK, loc="left")
-        row[0].set_ylabel("density of ranks", fontsize=style.SMALL, color=style.INK)
-    for axes in grid[-1]:
-        axes.set_xlabel("rank of the truth among the members", fontsize=style.SMALL)
-    lines = {line.get_label(): line for axes in grid.flat for line in axes.get_lines()}
+    # Runs of one grid and case beside each other.
+    order = sorted(panels, key=lambda p: (p[1].partition(" ")[2], options.cases.index(p[0]), p[1]))
+    across = min(ACROSS, len(order))
+    down = -(-len(order) // across)
+    figure = Figure(figsize=(3.6 * across, 2.7 * down + 0.5), layout="constrained")
+    places = list(figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).flat)
+    for axes, (case, run) in zip(places, order, strict=False):
+        panel(axes, panels[case, run], options.truths)
+        axes.set_title(f"{run}\n{case}", fontsize=style.NORMAL, color=style.INK, loc="left")
+    for axes in places[len(order) :]:
+        axes.remove()
+    figure.supylabel("density of ranks", fontsize=style.SMALL, color=style.INK)
+    figure.supxlabel("rank of the truth among the members", fontsize=style.SMALL, color=style.INK)
+    lines = {line.get_label(): line for axes in places for line in axes.get_lines()}
     lines.pop("_even", None)
-    figure.legend(lines.values(), lines.keys(), fontsize=7, frameon=False, ncols=7,
+    figure.legend(lines.values(), lines.keys(), fontsize=7, frameon=False, ncols=8,
                   loc="outside lower center")  # fmt: skip
     style.save(figure, options.out)
 
@@ -73,7 +78,7 @@ def panel(axes: Axes, solvers: Panel, least: int) -> None:
             places = (np.arange(len(mean)) + 0.5) / len(mean)
             axes.plot(places, mean, LINES[effort], color=COLOURS[solver], linewidth=1.3,
                       label=title)  # fmt: skip
-    axes.set(xlim=(0, 1), ylim=(0, None))
+    axes.set(xlim=(0, 1), ylim=(0, 2.6))
     style.plain(axes)
 
 
