@@ -238,13 +238,14 @@ def said(bench: Bench) -> list[str]:
     return lines
 
 
-def beside(bench: Bench, figure: str | None) -> str:
+def beside(bench: Bench, folder: Path, name: str) -> str:
     """Return the part of a benchmark of another preset or grid; of one seed it says nothing."""
     names, config = ", ".join(bench.equations()), bench.config
     lines = [f"## {names}: preset `{config.preset}`, {config.data.size} nodes a side", "",
              described(bench), ""]  # fmt: skip
     if len({r.seed for r in bench.results}) > 1:
-        lines += [f"![{Path(figure).stem}]({figure})", ""] if figure else []
+        if figure := figure_of(folder, "pareto", name):
+            lines += [f"![{Path(figure).stem}]({figure})", ""]
         lines += said(bench)
     return "\n".join([*lines, markdown(bench), "", *few_seeds(bench)])
 
@@ -296,7 +297,7 @@ def main() -> None:
     for folder in options.also:
         other = collecting.read(folder)
         shutil.copyfile(folder / collecting.FILE, DOCS / f"{options.name}_{folder.name}.json")
-        text += "\n" + beside(other, figure_of(folder, "pareto", f"{options.name}_{folder.name}"))
+        text += "\n" + beside(other, folder, f"{options.name}_{folder.name}")
     (DOCS / f"{options.name}.md").write_text(text, encoding="utf-8")
 
 
