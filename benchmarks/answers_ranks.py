@@ -15,17 +15,13 @@ from pathlib import Path
 
 import numpy as np
 from answers import EFFORTS
-from answers_time import COLOURS
+from answers_time import COLOURS, panels
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from piddm.figures import style
 from piddm.figures.calibration import density
 
 LINES = {"least": ":", "middle": "-.", "default": "-", "projected": "--"}
-
-ACROSS = 3
-"""Panels in a row, at most."""
 
 Panel = dict[tuple[str, str], list[np.ndarray]]
 """By solver and effort: the bars of each truth and field."""
@@ -38,25 +34,20 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", default=["sparse", "noise 5 %"])
     parser.add_argument("--truths", type=int, default=10)
     options = parser.parse_args()
-    panels: dict[tuple[str, str], Panel] = defaultdict(lambda: defaultdict(list))
-    for text, found in json.loads(options.json.read_text())["answers"].items():
+    found: dict[tuple[str, str], Panel] = defaultdict(lambda: defaultdict(list))
+    for text, answer in json.loads(options.json.read_text())["answers"].items():
         run, case, solver, effort, _ = text.split("|")
-        if case in options.cases and effort in LINES and "ranks" in found:
-            bars = [density(counts)[0] for counts in found["ranks"].values() if sum(counts)]
-            panels[case, run][solver, effort].append(np.mean(bars, 0))
-    if not panels:
+        if case in options.cases and effort in LINES and "ranks" in answer:
+            bars = [density(counts)[0] for counts in answer["ranks"].values() if sum(counts)]
+            found[case, run][solver, effort].append(np.mean(bars, 0))
+    if not found:
         parser.error(f"{options.json} has no ranks of the cases {options.cases}")
     # Runs of one grid and case beside each other.
-    order = sorted(panels, key=lambda p: (p[1].partition(" ")[2], options.cases.index(p[0]), p[1]))
-    across = min(ACROSS, len(order))
-    down = -(-len(order) // across)
-    figure = Figure(figsize=(3.6 * across, 2.7 * down + 0.5), layout="constrained")
-    places = list(figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).flat)
-    for axes, (case, run) in zip(places, order, strict=False):
-        panel(axes, panels[case, run], options.truths)
+    order = sorted(found, key=lambda p: (p[1].partition(" ")[2], options.cases.index(p[0]), p[1]))
+    figure, places = panels(len(order), across=3, height=2.9, share=True)
+    for axes, (case, run) in zip(places, order, strict=True):
+        panel(axes, found[case, run], options.truths)
         axes.set_title(f"{run}\n{case}", fontsize=style.NORMAL, color=style.INK, loc="left")
-    for axes in places[len(order) :]:
-        axes.remove()
     figure.supylabel("density of ranks", fontsize=style.SMALL, color=style.INK)
     figure.supxlabel("rank of the truth among the members", fontsize=style.SMALL, color=style.INK)
     lines = {line.get_label(): line for axes in places for line in axes.get_lines()}

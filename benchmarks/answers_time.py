@@ -32,9 +32,6 @@ COLOURS = dict(
     )
 )
 
-ACROSS = 4
-"""Panels in a row, at most."""
-
 EXACT = 1e-4
 """Error below which a solver has found the truth: there is nothing to compare."""
 
@@ -53,15 +50,23 @@ def main() -> None:
             runs[run][solver, effort][seed] = found["seconds"], max(error, EXACT)
     if not runs:
         parser.error(f"{options.json} has no answers of the case {options.case}")
-    across = min(ACROSS, len(runs))
-    down = -(-len(runs) // across)
-    figure = Figure(figsize=(3.6 * across, 3.9 * down), layout="constrained")
-    places = list(figure.subplots(down, across, squeeze=False).flat)
-    for axes, (run, points) in zip(places, runs.items(), strict=False):
+    figure, places = panels(len(runs), across=4, height=3.9)
+    for axes, (run, points) in zip(places, runs.items(), strict=True):
         panel(axes, run, points)
-    for axes in places[len(runs) :]:
-        axes.remove()
     style.save(figure, options.out)
+
+
+def panels(
+    count: int, across: int, height: float, share: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of so many panels, so many in a row at most, with or without common axes."""
+    across = min(across, count)
+    down = -(-count // across)
+    figure = Figure(figsize=(3.6 * across, height * down), layout="constrained")
+    places = list(figure.subplots(down, across, squeeze=False, sharex=share, sharey=share).flat)
+    for axes in places[count:]:
+        axes.remove()
+    return figure, places[:count]
 
 
 def panel(axes: Axes, run: str, points: Points) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from piddm.bench import collecting
-from piddm.bench.entries import BASELINE, OURS, TRUTH
+from piddm.bench.entries import BASELINE, OURS, TRUTH, parse
 from piddm.bench.fronts import ROUND_OFF, pareto_front
 from piddm.bench.report import Bench, Cell, cell, is_swept, lined, markdown, number, shown, table
 from piddm.plugins import current
@@ -82,11 +82,6 @@ def placed(found: dict[str, dict[str, Cell]], label: str, front: list[str]) -> s
     return "**not on the front**"
 
 
-def named(label: str) -> str:
-    """Return the name of a label's method or student."""
-    return label.partition("+")[0].partition(":")[0]
-
-
 def conclusions(bench: Bench, pde: str) -> Iterator[str]:
     """Yield what the numbers say of one equation."""
     found = competitors(bench, pde)
@@ -96,8 +91,10 @@ def conclusions(bench: Bench, pde: str) -> Iterator[str]:
         if label not in found:
             continue
         yield f"- `{label}` is {placed(found, label, front)}{beaten_by(found, label)}."
-    students = {e.name for e in current().list_all("student")} - {OURS}
-    rivals = {m: c for m, c in found.items() if named(m) not in students}
+    entries = {m: parse(m, current()) for m in found}
+    rivals = {
+        m: c for m, c in found.items() if entries[m].kind != "student" or entries[m].name == OURS
+    }
     if len(rivals) < len(found):
         yield f"- Without the other students, on the front: {coded(on_front(rivals))}."
     one_call = [m for m, c in found.items() if c["calls"].mean <= 1]
@@ -112,7 +109,7 @@ def conclusions(bench: Bench, pde: str) -> Iterator[str]:
         return
     own = ours["seconds_per_sample"].mean
     for rival in on_front(rivals):
-        if named(rival) == OURS or found[rival]["calls"].mean <= 1:
+        if entries[rival].name == OURS or found[rival]["calls"].mean <= 1:
             continue
         ratio = found[rival]["seconds_per_sample"].mean / own
         calls = found[rival]["calls"].mean
