@@ -24,10 +24,10 @@ from machine import describe as machine
 import piddm
 from piddm.api import Run
 from piddm.bench.report import lined
-from piddm.errors import PiddmError, UsageError
-from piddm.tasks.answering import Answering
-from piddm.tasks.asking import ask
-from piddm.tasks.cases import Case, drawn_from, question
+from piddm.tasks.ensemble import EnsembleSampler
+from piddm.tasks.synthetic import Case, drawn_from, question
+from piddm.tasks.task import ask
+from piddm.tools.errors import PiddmError, UsageError
 
 CASES = {
     "sparse": Case(),
@@ -68,7 +68,7 @@ def answer(run: Run, case: Case, solver: str, effort: str, seed: int, members: i
     observations, truth = question(run, case, seed)
     task = ask(case.task, run.pde, observations)
     project = effort == "projected"
-    asked = Answering(run, task, solver, members, seed, settings=settings, project=project)
+    asked = EnsembleSampler(run, task, solver, members, seed, settings=settings, project=project)
     for _ in asked.work():
         pass
     found = asked.solution().summary(truth)

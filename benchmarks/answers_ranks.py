@@ -19,7 +19,7 @@ from answers_time import COLOURS, panels
 from matplotlib.axes import Axes
 
 from piddm.figures import style
-from piddm.figures.calibration import density
+from piddm.figures.reliability import density
 
 LINES = {"least": ":", "middle": "-.", "default": "-", "projected": "--"}
 

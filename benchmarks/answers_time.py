@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from piddm.figures import style
-from piddm.figures.convergence import MARKERS
+from piddm.figures.error_curves import MARKERS
 
 Points = dict[tuple[str, str], dict[str, tuple[float, float]]]
 """By solver and effort: seconds and error by truth."""

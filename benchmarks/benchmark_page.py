@@ -17,8 +17,8 @@ from pathlib import Path
 
 from piddm.bench import collecting
 from piddm.bench.entries import BASELINE, OURS, TRUTH, parse
-from piddm.bench.fronts import ROUND_OFF, pareto_front
 from piddm.bench.report import Bench, Cell, cell, is_swept, lined, markdown, number, shown, table
+from piddm.metrics.fronts import ROUND_OFF, pareto_front
 from piddm.plugins import current
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -101,8 +101,8 @@ def conclusions(bench: Bench, pde: str) -> Iterator[str]:
     if ended := [m for m in one_call if found[m]["pde_error_normalised"].mean <= ROUND_OFF]:
         best = min(ended, key=lambda m: found[m]["energy_distance"].mean)
         yield (
-            f"- Of what takes one call and ends at round-off `{best}` is the nearest to the data: "
-            f"{placed(found, best, front)}."
+            f"- Of the methods that take one call and end at round-off `{best}` is the nearest to "
+            f"the data: {placed(found, best, front)}."
         )
     ours = found.get(OURS)
     if ours is None:
@@ -129,9 +129,9 @@ def conclusions(bench: Bench, pde: str) -> Iterator[str]:
             f"{number(base['calls'].mean)}."
         )
     pairs = {
-        "What the physics term does": (OURS, f"{OURS}:physics_weight=0", "distillation alone"),
-        "What refinement does": (f"{OURS}+refine=10", OURS, "the student"),
-        "What the energy score does": (OURS, f"{OURS}:energy_weight=0", "Eq. 8 alone"),
+        "With the physics term": (OURS, f"{OURS}:physics_weight=0", "distillation only"),
+        "With refinement": (f"{OURS}+refine=10", OURS, "the student"),
+        "With the energy score": (OURS, f"{OURS}:energy_weight=0", "Eq. 8 only"),
     }
     for what, (one, other, name) in pairs.items():
         if one in found and other in found:
@@ -189,8 +189,8 @@ def page(bench: Bench, figures: list[str], notes: str) -> str:
     words = [
         "# The benchmark",
         "",
-        "Every method on the same data, network, residual and budget: what is trained beside the",
-        "teacher begins at its weights and gets the student's optimiser, batch and steps. Methods "
+        "Every method on the same data, network, residual and budget: networks trained beside the",
+        "teacher begin at its weights and get the student's optimiser, batch and steps. Methods "
         "are plugins",
         "([`piddm_baselines`](../plugins/piddm_baselines), a file each, with its paper and what "
         "differs from it).",
@@ -208,13 +208,13 @@ def page(bench: Bench, figures: list[str], notes: str) -> str:
         "happen, a backward pass as one; *own training* is on top of the teacher, *end to end* is "
         "teacher, pairs and own training together, data left out (all have the same). Means over "
         "seeds ± standard errors; **best** and *second best* only where the difference to the next "
-        "exceeds its error.",
+        "exceeds its error. The columns, defined: [vocabulary.md](vocabulary.md).",
         "",
         notes.strip(),
         "",
         *(f"![{Path(f).stem}]({f})" for f in figures),
         "",
-        "## What it says",
+        "## Conclusions",
         "",
     ]
     words += said(bench)
@@ -267,7 +267,7 @@ def few_seeds(bench: Bench) -> list[str]:
         part = bench.common(pde, own)
         seeds = sorted({r.seed for r in part.results})
         told = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
-        lines += [f"### {pde}, on {told} alone", "", *lined(*table(part, pde, own)), ""]
+        lines += [f"### {pde}, on {told} only", "", *lined(*table(part, pde, own)), ""]
     return lines
 
 

@@ -35,20 +35,20 @@ PUBLISHED = {
 
 HEAD = """# The equations
 
-A page each, behind its name: formulas, fields, params, domain, inputs, samples, every check.
-Written by `python benchmarks/catalogue.py`; numbers in `equations.json`. Each row is what
-`piddm verify NAME` measures on 32 nodes a side, or 16 where there are three axes, with manufactured
-solutions for the orders.
+Each equation has a page, linked from its name: formulas, fields, params, domain, inputs, samples,
+every check. Written by `python benchmarks/catalogue.py`; numbers in `equations.json`. A row gives
+the measurements of `piddm verify NAME` on 32 nodes a side, or 16 where there are three axes, with
+manufactured solutions for the orders.
 
 * **residual**: least observed order in space of all rows, for the methods of order 2, 4 and 6.
 * **time**: observed order of the time scheme. **spectral**: largest relative error of the rows with
   spectral derivatives, on smooth fields.
-* **solution**: least observed order of what the derived solver finds, for methods of order 2, 4.
+* **solution**: least observed order of the derived solver's solution, for methods of order 2, 4.
 * **floor**: largest normalised mean-square residual of data, in float64 and float32.
-* **zero / truth**: that of zero fields over that of the data, all rows together.
+* **zero / truth**: residual of zero fields over residual of the data, all rows together.
 * **scales**: largest over smallest term of the worst equation, root mean squares over data.
 * **solvers**: relative difference between the equation's own `simulate` and the derived solver.
-* **inputs**: standard deviation of each on 128 nodes a side; in brackets what was published.
+* **inputs**: standard deviation of each on 128 nodes a side; in brackets the published value.
 """
 
 COLUMNS = ["equation", "residual", "time", "spectral", "solution", "floor 64", "floor 32",

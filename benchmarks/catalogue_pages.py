@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from piddm import PDE
+from piddm.data.simulate import simulate
 from piddm.figures import gallery, save
-from piddm.grid import Axis, Grid
-from piddm.simulate import simulate
+from piddm.grids.grid import Axis, Grid
 from piddm.symbolic.latex import expression_latex, formulas, name_latex, place_latex
 
 NODES, SEED, SAMPLES = 64, 0, 4

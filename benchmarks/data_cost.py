@@ -19,14 +19,13 @@ from machine import describe
 from matplotlib.figure import Figure
 
 from piddm import get_pde
+from piddm.data.simulate import CHUNK, simulate
+from piddm.equation import PDE
 from piddm.figures.style import BLUE, GREEN, GREY, INK, NORMAL, SMALL, VERMILLION, plain, save
-from piddm.generation import CHUNK
-from piddm.grid import Grid
+from piddm.grids.grid import Grid
 from piddm.interfaces import Fields, Residual
-from piddm.pde import PDE
-from piddm.physics import term_scale
-from piddm.randomness import generator
-from piddm.simulate import simulate
+from piddm.residuals.norms import term_scale
+from piddm.tools.randomness import generator
 
 GOAL = 60.0
 """Seconds for a thousand samples of 64 nodes a side, on two cores."""

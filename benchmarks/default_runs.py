@@ -2,6 +2,7 @@
 
     python benchmarks/default_runs.py [--preset default] [--pdes burgers darcy] [--seeds 0 1 2]
         [--set a.b=c ...] [--jobs 1] [--home DIR] [--json FILE] [--markdown FILE]
+    python benchmarks/default_runs.py --read FILE...     # the table of what --json has written
 
 Every run has a PIDDM_HOME of its own (below ``--home``, else a temporary one, so that it starts
 from nothing), and its time counts simulation, training, pairs, distillation and evaluation. With
@@ -27,6 +28,14 @@ from pathlib import Path
 from machine import describe
 
 SOURCES = ("truth", "teacher", "student")
+SHOWN = (*SOURCES, "student, corrected", "gaussian inputs, solved")
+"""Rows of the table, where a run has them."""
+
+COLUMNS = {
+    "pde_error_normalised": "PDE error, normalised", "self_consistency": "self-consistency",
+    "energy_distance": "energy distance", "one_point_distance": "one-point distance",
+    "spectrum_distance": "spectrum distance", "seconds_per_sample": "s a sample",
+}  # fmt: skip
 ERRORS = ("pde_error_normalised", "constraint_distance")
 DISTANCES = ("mmse", "smse", "energy_distance")
 
@@ -65,18 +74,20 @@ def judge(result: dict) -> None:
 
 def markdown(results: list[dict]) -> str:
     """Return a table of means and standard deviations over seeds."""
-    titles = ["PDE error, normalised", "distance to solutions", "MMSE", "SMSE", "energy distance"]
-    lines = ["| equation | source | calls | " + " | ".join(titles) + " |", "|---" * 8 + "|"]
+    titles = ["equation", "seeds", "source", "calls", *COLUMNS.values()]
+    lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
     for pde in dict.fromkeys(r["pde"] for r in results):
         runs = [r["metrics"] for r in results if r["pde"] == pde]
-        for source in SOURCES:
-            calls = runs[0][source]["nfe"] or ""
-            cells = []
-            for key in (*ERRORS, *DISTANCES):
-                values = [r[source][key] for r in runs]
-                spread = f" ± {statistics.stdev(values):.1e}" if len(values) > 1 else ""
-                cells.append(f"{statistics.mean(values):.2e}{spread}")
-            lines.append(f"| {pde} | {source} | {calls} | " + " | ".join(cells) + " |")
+        for source in SHOWN:
+            scores = [r.get(source) or r["baselines"].get(source) for r in runs]
+            if None in scores:
+                continue
+            cells = [pde, str(len(runs)), source, str(scores[0]["nfe"] or "")]
+            for key in COLUMNS:
+                values = [s[key] for s in scores if s[key] is not None]
+                spread = f" ± {statistics.stdev(values):.1g}" if len(values) > 1 else ""
+                cells.append(f"{statistics.mean(values):.2g}{spread}" if values else "")
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -90,7 +101,13 @@ def main() -> None:
     parser.add_argument("--home", type=Path)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--read", nargs="+", type=Path)
     options = parser.parse_args()
+    if options.read:
+        found = [r for path in options.read for r in json.loads(path.read_text())["runs"]]
+        order = {pde: i for i, pde in enumerate(dict.fromkeys(r["pde"] for r in found))}
+        print(markdown(sorted(found, key=lambda r: (order[r["pde"]], r["seed"]))))
+        return
     print(describe(), flush=True)
     results = []
 

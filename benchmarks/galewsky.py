@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from piddm import PDE, Axis, Grid
+from piddm.grids.harmonics import Harmonics, harmonics_of
 from piddm.plugins import get_pde
-from piddm.sphere import Harmonics, harmonics_of
 from piddm.symbolic import Param
 from piddm_pdes._sphere import State, gravity_waves, march
 

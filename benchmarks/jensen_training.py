@@ -3,7 +3,7 @@
     python benchmarks/jensen_training.py [--steps 800] [--weight 1] [--out docs]
 
 Stokes' second problem as in ECI (arXiv 2412.01786), small. One network, one set of data, one stream
-of noise, twice: by the diffusion loss alone, and by that plus ``weight`` times the mean square of
+of noise, twice: by the diffusion loss only, and by that plus ``weight`` times the mean square of
 the normalised residual of E[x0 | xt], as PIDM does (arXiv 2403.14404, without its weights in t).
 On the same held-out noise both are then measured: diffusion loss, physics loss, and their total;
 and, of samples, the normalised PDE error and the distance of their means and deviations from data.
@@ -19,13 +19,13 @@ from matplotlib.figure import Figure
 
 from piddm import figures
 from piddm.config import resolve
+from piddm.data.simulate import solve
 from piddm.figures.style import BLUE, INK, NORMAL, SMALL, VERMILLION, plain, readable_logarithm
-from piddm.generation import solve
-from piddm.models import build_teacher
-from piddm.physics import mean_squares
 from piddm.plugins import get_pde
-from piddm.randomness import generator
-from piddm.sampling import last
+from piddm.residuals.norms import mean_squares
+from piddm.runs.model_files import build_teacher
+from piddm.teachers.sampling import last
+from piddm.tools.randomness import generator
 
 NAME, SIZE, TRAIN, HELD_OUT, BATCH = "stokes", 24, 256, 64, 16
 PHYSICS_BATCH = 4
@@ -136,11 +136,11 @@ def main():
     config = resolve(NAME, "quick", None, [f"data.size={SIZE}"], None)
     grid = config.data.grid(pde.grid)
     residual = pde.bind(grid)
-    made = finished(solve(pde, grid, TRAIN + HELD_OUT, 0, keep=False))
+    made = finished(solve(pde, grid, TRAIN + HELD_OUT, 0))
     train_part, held_out = made.split(HELD_OUT)
     fields, other = ({k: d.fields[k] for k in pde.field_names} for d in (train_part, held_out))
     runs = {}
-    for label, on in (("diffusion loss alone", False), ("with the mean's residual", True)):
+    for label, on in (("diffusion loss only", False), ("with the mean's residual", True)):
         start = time.perf_counter()
         history, teacher = train(
             config, pde, grid, residual, train_part.scale, fields, other, asked.weight, on,

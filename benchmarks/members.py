@@ -13,9 +13,9 @@ from pathlib import Path
 from machine import describe
 
 import piddm
-from piddm.tasks.answering import BATCH, Answering
-from piddm.tasks.asking import ask
-from piddm.tasks.placing import draw_truth, place
+from piddm.tasks.ensemble import BATCH, EnsembleSampler
+from piddm.tasks.synthetic import draw_truth, place
+from piddm.tasks.task import ask
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     task = ask("reconstruct", run.pde, seen)
 
     def seconds(members: int, batch: int) -> float:
-        asked = Answering(run, task, options.solver, members, batch=batch)
+        asked = EnsembleSampler(run, task, options.solver, members, batch=batch)
         for _ in asked.work():
             pass
         return asked.seconds

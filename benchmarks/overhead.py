@@ -18,16 +18,17 @@ from machine import describe
 
 from piddm import get_pde, make_dataset
 from piddm.config import resolve
-from piddm.energy import energy_score
-from piddm.models import build_student, build_teacher
-from piddm.pairs import PairPool
-from piddm.physics import NORMS, term_scale
-from piddm.projection import Projection
-from piddm.randomness import generator
-from piddm.sampling import noises
-from piddm.shared import Shared
-from piddm.students.regression import DATA, regression
-from piddm.training import Optimisation
+from piddm.metrics.energy import energy_score
+from piddm.numerics.projection import Projection
+from piddm.residuals.norms import term_scale
+from piddm.runs.model_files import build_student, build_teacher
+from piddm.teachers.sampling import noises
+from piddm.tools.randomness import generator
+from piddm.training.context import TrainingContext
+from piddm.training.losses import DATA, regression
+from piddm.training.optimisation import Optimisation
+from piddm.training.pairs import PairPool
+from piddm.training.physics import NORMS
 
 
 def interleaved(first, second, repetitions: int) -> tuple[float, float, float]:
@@ -66,7 +67,9 @@ def main() -> None:
     print(describe())
     startup()
     pde = get_pde(options.pde)
-    config = resolve(options.pde, overrides={"data.size": options.size})
+    config = resolve(options.pde, overrides={
+        "data.size": options.size, "student.name": "one-step",
+    })  # fmt: skip
     grid = pde.grid.resized(options.size)
     residual = pde.bind(grid)
     # As many data as a run has: the principal components, and their cost, are a run's.
@@ -74,7 +77,7 @@ def main() -> None:
     teacher = build_teacher(config, pde, grid)
     packing = teacher.packing.fit(fields)
     scale = term_scale(residual, fields)
-    student = build_student(config, teacher)
+    student = build_student(config, teacher, pde)
     shape = (packing.channels, *packing.image)
 
     (noise,) = noises(shape, 64, 0, torch.device("cpu"))
@@ -95,13 +98,13 @@ def main() -> None:
         projection = Projection(residual, packing.norm(), scale)
         physics = NORMS[config.student.physics_norm](projection, packing)
         data = packing.pack(fields)
-        loss = regression(Shared(config, teacher, projection, data, pool))
+        loss = regression(TrainingContext(config, teacher, projection, data, pool))
         job = Optimisation(
             "student", student, config.student, Path(folder) / "c", "f", torch.device("cpu")
         )
         steps = job.run(loss)
 
-        twin = build_student(config, teacher)
+        twin = build_student(config, teacher, pde)
         optimiser = torch.optim.AdamW(twin.parameters(), lr=1e-3, betas=(0.9, 0.99))
         weight, batch = config.student.physics_weight, config.student.batch
         few = config.student.physics_batch

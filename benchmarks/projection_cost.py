@@ -24,11 +24,11 @@ from torch import Tensor
 from piddm import load_run
 from piddm.api import Run
 from piddm.interfaces import Fields
-from piddm.metrics import Yardstick
-from piddm.physics import NORMS
-from piddm.progress import follow
-from piddm.projection import Projection
-from piddm.sampling import noises
+from piddm.metrics.yardstick import Yardstick
+from piddm.numerics.projection import Projection
+from piddm.teachers.sampling import noises
+from piddm.tools.progress import follow
+from piddm.training.physics import NORMS
 
 SOURCES = ("student", "teacher")
 DISTANCES = ("mmse", "smse", "energy_distance")
@@ -90,10 +90,9 @@ def quality(run: Run, options: argparse.Namespace) -> dict:
 
 def scores(run: Run, before: dict, after: dict, seed: int) -> dict:
     """Print and return the distances to held-out data before and after."""
-    job = run.distillation
-    follow(job.simulate(), quiet=False)
-    held_out = run.packing.pack(job.data[1].fields)
-    yardstick = Yardstick(run.distillation.projection, run.packing, held_out, 1)
+    follow(run.simulate(), quiet=False)
+    held_out = run.packing.pack(run.data[1].fields)
+    yardstick = Yardstick(run.projection, run.packing, held_out, 1)
 
     def of(fields: Fields) -> dict:
         return yardstick.scores(run.packing.pack(fields), seed).model_dump(include={*DISTANCES})
@@ -120,7 +119,7 @@ def medians(works: Mapping[str, Callable[[], object]], repetitions: int, to: str
 
 def drawn_noise(run: Run, count: int, seed: int) -> Tensor:
     shape = run.packing.channels, *run.packing.image
-    return noises(shape, count, seed, run.distillation.device, batch=count)[0]
+    return noises(shape, count, seed, run.device, batch=count)[0]
 
 
 def sampling_costs(run: Run, options: argparse.Namespace) -> dict:

@@ -35,14 +35,14 @@ INTRODUCTION = """# Every equation, quickly
 
 `piddm distill --pde NAME --preset quick`, seed 0: 128 samples on 32 nodes a side (and 16 times,
 where there are two axes of space beside it), 120 steps of a small teacher, 120 of a student. It
-shows that an equation works from end to end and what that costs; what the method can do is in
+shows that an equation works from end to end, and the cost of that; the quality of the method is in
 [method.md](method.md). Written by `python benchmarks/quick_runs.py`; the machine of each run is in
-`quick_runs.json`. Seconds are of the clock, on a machine with other work to do. Students are those
-of before the energy score: on Burgers it takes the energy distance from 0.101 to 0.087.
+`quick_runs.json`. Seconds are wall-clock times, on a machine with other work to do. The students
+precede the energy score, which lowers the energy distance on Burgers from 0.101 to 0.087.
 
-A PDE error says nothing alone, since a generator of one smooth field has a small one: it stands
-beside the distances from held-out data, and those of a second draw of data (truth), which are what
-so few samples can tell. Calls are of the network, for one sample.
+A PDE error means nothing by itself, since a generator of one smooth field has a small one. It
+stands beside the distances from held-out data, and beside those of a second draw of data (truth),
+which show the resolution of so few samples. Calls are network calls for one sample.
 """
 
 

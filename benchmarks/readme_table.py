@@ -14,7 +14,7 @@ from benchmark_page import BESIDE
 
 from piddm.bench.entries import BASELINE, OURS, TRUTH
 from piddm.bench.report import COLUMNS, Bench, cell, lined, shown
-from piddm.files import read_json
+from piddm.tools.files import read_json
 
 TITLES = ("truth", "teacher", "teacher, projected", "student", "student, projected")
 NAMES = ("calls", "pde_error_normalised", "mmse", "smse", "energy_distance", "seconds_per_sample")

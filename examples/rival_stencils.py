@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.fft import fft2, ifft2
 
 from piddm import PDE, Axis, Grid
-from piddm.physics import term_scale
+from piddm.data.simulate import simulate
 from piddm.priors import GaussianField, Prior
-from piddm.simulate import simulate
+from piddm.residuals.norms import term_scale
 from piddm.symbolic import D, Field, laplace, t, x, y
 from piddm_pdes.burgers import BURGERS
 from piddm_pdes.darcy import DARCY, a

@@ -8,20 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from piddm.config import resolve
-from piddm.grid import Grid
+from piddm.data.packing import Packing
+from piddm.data.simulate import simulate
+from piddm.grids.grid import Grid
 from piddm.interfaces import Residual
-from piddm.jensen import IdealDenoiser
-from piddm.packing import Packing
-from piddm.pairs import PairPool
-from piddm.physics import term_scale
+from piddm.numerics.projection import Projection
 from piddm.plugins import get_pde
-from piddm.projection import Projection
-from piddm.randomness import generator
-from piddm.sampling import last
-from piddm.schedules import SCHEDULES
-from piddm.shared import Shared
-from piddm.simulate import simulate
+from piddm.residuals.norms import term_scale
 from piddm.teachers.flow import FlowTeacher
+from piddm.teachers.ideal import IdealDenoiser
+from piddm.teachers.sampling import last
+from piddm.teachers.schedules import SCHEDULES
+from piddm.tools.randomness import generator
+from piddm.training.context import TrainingContext
+from piddm.training.pairs import PairPool
 
 SMALL = {
     "student.batch": 8, "student.physics_batch": 8, "student.energy_weight": 0.0,
@@ -43,7 +43,9 @@ class Nothing(nn.Module):
         return (0 * self.weight * x).repeat(1, 2, 1, 1)
 
 
-def gaussian(folder: Path, name: str = "poisson", size: int = 8, **overrides: object) -> Shared:
+def gaussian(
+    folder: Path, name: str = "poisson", size: int = 8, **overrides: object
+) -> TrainingContext:
     """A Gaussian law N(mean, S S^T) that knows nothing of an equation, and its exact teacher.
 
     With an equation that is affine, such as Poisson's, all laws and projections have closed forms;
@@ -62,7 +64,9 @@ def gaussian(folder: Path, name: str = "poisson", size: int = 8, **overrides: ob
     return _shared(folder, residual, grid, teacher, fields, overrides)
 
 
-def ideal(folder: Path, name: str, size: int = 12, count: int = 24, **overrides: object) -> Shared:
+def ideal(
+    folder: Path, name: str, size: int = 12, count: int = 24, **overrides: object
+) -> TrainingContext:
     """Finite data that satisfy an equation, and their exact teacher. Float64."""
     pde = get_pde(name)
     residual = pde.bind(grid := pde.grid.resized(size))
@@ -76,7 +80,7 @@ def ideal(folder: Path, name: str, size: int = 12, count: int = 24, **overrides:
 def _shared(
     folder: Path, residual: Residual, grid: Grid, teacher: FlowTeacher,
     fields: dict[str, Tensor], overrides: dict[str, object],
-) -> Shared:  # fmt: skip
+) -> TrainingContext:  # fmt: skip
     config = resolve("any", "quick", overrides=SMALL | overrides)
     packing = teacher.packing
     projection = Projection(residual, packing.norm(), term_scale(residual, fields))
@@ -84,9 +88,9 @@ def _shared(
     pool = PairPool(teacher, config.pairs, shape, folder / "pairs", 0, "test", torch.device("cpu"))
     g = torch.Generator().manual_seed(2)
     pool.noise = torch.randn((config.pairs.count, *shape), generator=g).double()
-    pool.data = last(teacher.sample(pool.noise, config.pairs.steps))
     teacher.eval().requires_grad_(False)
-    return Shared(config, teacher, projection, packing.pack(fields), pool)
+    pool.data = last(teacher.sample(pool.noise, config.pairs.steps))
+    return TrainingContext(config, teacher, projection, packing.pack(fields), pool)
 
 
 def _second(size: int) -> Tensor:
@@ -94,23 +98,23 @@ def _second(size: int) -> Tensor:
     return 2 * eye - eye.roll(1, 0) - eye.roll(-1, 0)
 
 
-def matrix(shared: Shared) -> tuple[Tensor, Tensor]:
+def matrix(context: TrainingContext) -> tuple[Tensor, Tensor]:
     """Return A ``(rows, dimension)`` and b of an affine equation: its rows over their scales are
     A x + b of packed, flattened states x."""
-    size = torch.Size(shared.shape).numel()
-    states = torch.cat([torch.zeros(1, size), torch.eye(size)]).double().view(-1, *shared.shape)
-    rows = shared.projection.vector(shared.packing.unpack(states)).double()
+    size = torch.Size(context.shape).numel()
+    states = torch.cat([torch.zeros(1, size), torch.eye(size)]).double().view(-1, *context.shape)
+    rows = context.projection.vector(context.packing.unpack(states)).double()
     return (rows[1:] - rows[0]).mT, rows[0]
 
 
-def covariance_root(shared: Shared) -> Tensor:
+def covariance_root(context: TrainingContext) -> Tensor:
     """Return S ``(dimension, dimension)``: the packed state is S times white noise."""
-    size = torch.Size(shared.shape).numel()
-    white = torch.eye(size).to(shared.data).view(-1, *shared.shape)
-    return shared.packing.colour(white).flatten(1).mT
+    size = torch.Size(context.shape).numel()
+    white = torch.eye(size).to(context.data).view(-1, *context.shape)
+    return context.packing.colour(white).flatten(1).mT
 
 
-def noise(shared: Shared, count: int, seed: int = 1) -> Tensor:
+def noise(context: TrainingContext, count: int, seed: int = 1) -> Tensor:
     """Return white noise for as many samples."""
     g = torch.Generator().manual_seed(seed)
-    return torch.randn((count, *shared.shape), generator=g).to(shared.data)
+    return torch.randn((count, *context.shape), generator=g).to(context.data)

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import piddm
-from conftest import TINY
 from piddm import api
 from piddm.config import resolve
-from piddm.physics import mean_squares
+from piddm.residuals.norms import mean_squares
 from piddm_pdes.burgers import BURGERS
+from tiny import tiny
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -25,10 +25,10 @@ def test_a_run_answers_from_its_folder(tiny_run):
     run = piddm.load_run(tiny_run.path)
     assert run.metrics == tiny_run.metrics
     assert (run.config, run.path) == (tiny_run.config, tiny_run.path)
-    assert run.scale == run.distillation.scale
+    assert run.scale == tiny_run.data[0].scale
     assert run.metrics["student"].nfe == 1
     noise = torch.zeros(1, 1, 16, 16)
-    assert torch.equal(run.student(noise), run.distillation.student(noise))
+    assert torch.equal(run.student(noise), tiny_run.student(noise))
 
 
 def test_samples_are_repeatable_and_physical(tiny_run):
@@ -37,7 +37,7 @@ def test_samples_are_repeatable_and_physical(tiny_run):
     assert not fields["u"].requires_grad
     assert torch.allclose(tiny_run.sample(2, seed=4)["u"], fields["u"][:2], atol=1e-5)
     assert not torch.allclose(tiny_run.sample(3, seed=5)["u"], fields["u"])
-    data = tiny_run.distillation.data[0].fields
+    data = tiny_run.data[0].fields
     assert tiny_run.pde_error(data) < 1e-6 * tiny_run.pde_error(fields)
 
 
@@ -56,7 +56,7 @@ def test_impossible_samples_are_refused(tiny_run, arguments):
 
 def test_an_equation_needs_no_name_on_the_command_line(tiny_run, tmp_path):
     own = dataclasses.replace(BURGERS, name="my-own")
-    job = api.prepare(own, "quick", overrides=TINY, out=tmp_path / "run")
+    job = api.prepare(own, "quick", overrides=tiny(), out=tmp_path / "run")
     assert (job.config.pde, job.folder) == ("my-own", tmp_path / "run")
     with pytest.raises(piddm.UsageError, match="my-own"):
         piddm.load_run(tmp_path / "run")
@@ -66,7 +66,7 @@ def test_an_equation_needs_no_name_on_the_command_line(tiny_run, tmp_path):
 
 
 def test_a_whole_configuration_stands_alone(tmp_path):
-    config = resolve("burgers", "quick", overrides=TINY)
+    config = resolve("burgers", "quick", overrides=tiny())
     assert api.prepare("burgers", config=config).config == config
     for extra in ({"seed": 1}, {"overrides": {"seed": 1}}):
         with pytest.raises(piddm.UsageError, match="whole"):

@@ -18,7 +18,7 @@ import torch
 from piddm import UsageError
 from piddm.interfaces import Method
 from piddm.plugins import current
-from piddm.sampling import last
+from piddm.teachers.sampling import last
 from piddm_baselines._guiding import Rows, heun
 from piddm_baselines.cocogen import CoCoGen
 from piddm_baselines.d_flow import DFlow
@@ -41,9 +41,9 @@ def burgers(tmp_path_factory):
     return ideal(tmp_path_factory.mktemp("burgers"), "burgers")
 
 
-def affine(shared):
-    a, b = matrix(shared)
-    counts = [len(rows.nodes) for rows in shared.residual.rows.values()]
+def affine(context):
+    a, b = matrix(context)
+    counts = [len(rows.nodes) for rows in context.residual.rows.values()]
     share = torch.cat([torch.full((n,), n**-0.5).double() for n in counts])
     return share[:, None] * a, share * b
 
@@ -53,9 +53,9 @@ def draw(method, z):
         return method.sample(z, torch.Generator().manual_seed(0)).flatten(1)
 
 
-def away(shared, x):
+def away(context, x):
     """Return a nearest data point's distance over a typical distance, the worst of the samples."""
-    data = shared.data.flatten(1)
+    data = context.data.flatten(1)
     return float(torch.cdist(x, data).min(1).values.max() / torch.cdist(data, data).mean())
 
 
@@ -63,10 +63,10 @@ def away(shared, x):
 def test_rows_make_up_the_strong_norm_and_change_along_a_direction_as_differences_say(
     tmp_path, name
 ):
-    shared = ideal(tmp_path, name, 8, count=4)
-    rows, x = Rows(shared), 1.3 * shared.data[:3]
+    context = ideal(tmp_path, name, 8, count=4)
+    rows, x = Rows(context), 1.3 * context.data[:3]
     total = rows(x).square().sum(1).mean()
-    assert float(total) == pytest.approx(float(shared.strong(x)), rel=1e-9)
+    assert float(total) == pytest.approx(float(context.strong(x)), rel=1e-9)
     v = torch.randn(x.shape, generator=torch.Generator().manual_seed(3)).double()
     h = 1e-5
     expected = (rows(x + h * v) - rows(x - h * v)) / (2 * h)
@@ -152,14 +152,14 @@ def test_cocogen_is_a_power_of_one_matrix(linear):
 @pytest.mark.parametrize("norm", ["strong", "distance"])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_residual_of_an_equation_that_is_not_linear_falls(tmp_path, name, norm):
-    shared = gaussian(tmp_path, "burgers", 12)
-    z = noise(shared, 6)
+    context = gaussian(tmp_path, "burgers", 12)
+    z = noise(context, 6)
     settings = {} if name == "cocogen" else {"norm": norm}
-    found = draw(NAMES[name](shared, steps=10, **settings), z).view_as(z)
-    plain = last(shared.teacher.sample(z, 10))
-    assert float(shared.strong(found)) < 0.7 * float(shared.strong(plain))
-    fields = [shared.packing.unpack(x) for x in (found, plain)]
-    closer, before = (float(shared.projection.distance(f).mean()) for f in fields)
+    found = draw(NAMES[name](context, steps=10, **settings), z).view_as(z)
+    plain = last(context.teacher.sample(z, 10))
+    assert float(context.strong(found)) < 0.7 * float(context.strong(plain))
+    fields = [context.packing.unpack(x) for x in (found, plain)]
+    closer, before = (float(context.projection.distance(f).mean()) for f in fields)
     assert closer < 0.8 * before
 
 
@@ -192,10 +192,10 @@ def test_settings_are_checked(linear, name, wrong):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_they_are_registered_and_keep_the_precision(tmp_path, name):
-    shared = gaussian(tmp_path, size=6)
-    shared.teacher.float()
-    method = current().build("method", name, Method, shared, steps=2, **LIGHT[name])
-    found = draw(method, noise(shared, 2).float())
+    context = gaussian(tmp_path, size=6)
+    context.teacher.float()
+    method = current().build("method", name, Method, context, steps=2, **LIGHT[name])
+    found = draw(method, noise(context, 2).float())
     assert found.dtype == torch.float32
     assert bool(found.isfinite().all())
-    assert not any(p.requires_grad for p in shared.teacher.parameters())
+    assert not any(p.requires_grad for p in context.teacher.parameters())

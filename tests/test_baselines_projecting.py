@@ -23,20 +23,20 @@ from piddm_baselines.pcfm import Pcfm
 CLOSE = 1e-8
 
 
-def build(shared, name: str, **settings) -> Method:
-    return current().build("method", name, Method, shared, **settings)
+def build(context, name: str, **settings) -> Method:
+    return current().build("method", name, Method, context, **settings)
 
 
 @pytest.fixture(scope="module")
 def gaussian(tmp_path_factory):
     """Return the Gaussian problem, and its projection as Pi and c."""
-    shared = rivals.gaussian(tmp_path_factory.mktemp("gaussian"))
-    a, b = rivals.matrix(shared)
+    context = rivals.gaussian(tmp_path_factory.mktemp("gaussian"))
+    a, b = rivals.matrix(context)
     inverse = torch.linalg.pinv(a)
-    return shared, torch.eye(a.shape[1]).double() - inverse @ a, -inverse @ b
+    return context, torch.eye(a.shape[1]).double() - inverse @ a, -inverse @ b
 
 
-def drawn(shared, noise, count, seed=5):
+def drawn(context, noise, count, seed=5):
     """Return the white noises that a method draws one after the other."""
     g = torch.Generator().manual_seed(seed)
     return [torch.randn(noise.shape, generator=g, dtype=noise.dtype) for _ in range(count)]
@@ -49,10 +49,10 @@ def sampled(method, noise, seed=5):
 
 def combined(problem, parts):
     """Return c + Pi S sum of numbers times noises."""
-    shared, pi, c = problem
-    root = rivals.covariance_root(shared)
+    context, pi, c = problem
+    root = rivals.covariance_root(context)
     white = torch.stack([number * noise for number, noise in parts]).sum(0)
-    return (white.flatten(1) @ root.mT @ pi + c).view(-1, *shared.shape)
+    return (white.flatten(1) @ root.mT @ pi + c).view(-1, *context.shape)
 
 
 @pytest.mark.parametrize("mixing", [1, 2, 3])
@@ -63,8 +63,8 @@ def test_eci_with_its_first_noise(gaussian, mixing):
     at t = 1/2 takes a factor k to k/2 + r, from r towards 2 r: after M - 1 rounds it is
     2 r (1 - 2^-M), and the last estimate, r times that, has 1 - 2^-M.
     """
-    noise = rivals.noise(shared := gaussian[0], 3)
-    x = sampled(build(shared, "eci", steps=2, mixing=mixing, renew=0), noise)
+    noise = rivals.noise(context := gaussian[0], 3)
+    x = sampled(build(context, "eci", steps=2, mixing=mixing, renew=0), noise)
     assert torch.allclose(x, combined(gaussian, [(1 - 0.5**mixing, noise)]), atol=CLOSE)
 
 
@@ -75,11 +75,11 @@ def test_eci_with_noise_renewed(gaussian):
     estimate is r times that, and the last draw is lost. Renewed every third round, draw 1 comes
     in the third round, after r S eps: eps/2 + r z_1, and r times that.
     """
-    noise = rivals.noise(shared := gaussian[0], 3)
-    z = drawn(shared, noise, 4)
-    x = sampled(build(shared, "eci", steps=2, mixing=2, renew=1), noise)
+    noise = rivals.noise(context := gaussian[0], 3)
+    z = drawn(context, noise, 4)
+    x = sampled(build(context, "eci", steps=2, mixing=2, renew=1), noise)
     assert torch.allclose(x, combined(gaussian, [(0.25, z[1]), (0.5, z[2])]), atol=CLOSE)
-    x = sampled(build(shared, "eci", steps=2, mixing=2, renew=3), noise)
+    x = sampled(build(context, "eci", steps=2, mixing=2, renew=3), noise)
     assert torch.allclose(x, combined(gaussian, [(0.25, noise), (0.5, z[0])]), atol=CLOSE)
 
 
@@ -91,8 +91,8 @@ def test_pcfm_turns_by_the_angle_of_each_step(gaussian, steps, penalty):
     alpha' alpha + sigma' sigma it is. N steps of a right angle make cos(pi/2N)^N. The relaxed
     correction moves along the rows of A alone, which the next projection takes away.
     """
-    noise = rivals.noise(shared := gaussian[0], 3)
-    x = sampled(build(shared, "pcfm", steps=steps, penalty=penalty, noise="flow"), noise)
+    noise = rivals.noise(context := gaussian[0], 3)
+    x = sampled(build(context, "pcfm", steps=steps, penalty=penalty, noise="flow"), noise)
     number = math.cos(math.pi / 2 / steps) ** steps
     assert torch.allclose(x, combined(gaussian, [(number, noise)]), atol=CLOSE)
 
@@ -100,21 +100,21 @@ def test_pcfm_turns_by_the_angle_of_each_step(gaussian, steps, penalty):
 def test_pcfm_with_the_first_noise(gaussian):
     r"""Three steps: levels 1, 2/3, 1/3. Going back to the first noise takes k to
     alpha' alpha k + sigma', with cosines and sines of 90, 60, 30 and 0 degrees."""
-    noise = rivals.noise(shared := gaussian[0], 3)
+    noise = rivals.noise(context := gaussian[0], 3)
     half, rest = 0.5, math.sqrt(0.75)
     k = rest  # at 60 degrees, from an estimate of zero
     k = rest * half * k + half  # at 30
-    x = sampled(build(shared, "pcfm", steps=3, noise="first"), noise)
+    x = sampled(build(context, "pcfm", steps=3, noise="first"), noise)
     assert torch.allclose(x, combined(gaussian, [(rest * k, noise)]), atol=CLOSE)
 
 
 def test_pcfm_relaxes_to_the_minimum_of_its_penalty(gaussian):
     r"""|y - x|^2 + lambda |A^+ (A (y + v) + b)|^2 is least where
     (1 + lambda A^+A) y = x - lambda (A^+A v + A^+ b)."""
-    shared, pi, c = gaussian
-    method = build(shared, "pcfm", penalty=2.5)
+    context, pi, c = gaussian
+    method = build(context, "pcfm", penalty=2.5)
     assert isinstance(method, Pcfm)
-    x, v = rivals.noise(shared, 2, 3), rivals.noise(shared, 2, 4)
+    x, v = rivals.noise(context, 2, 3), rivals.noise(context, 2, 4)
     seen = torch.eye(len(c)).double() - pi
     right = x.flatten(1) - 2.5 * (v.flatten(1) @ seen - c)
     y = torch.linalg.solve(torch.eye(len(c)).double() + 2.5 * seen, right.mT).mT
@@ -126,20 +126,20 @@ def test_projected_diffusion_is_langevin_on_the_projected_law(gaussian):
 
     At sigma = 1 that keeps, after many, v Pi C Pi with v = (1-h)^2 v + 2h, v = 2/(2-h).
     """
-    noise = rivals.noise(shared := gaussian[0], 3)
-    method = build(shared, "projected-diffusion", steps=2, inner=2, size=0.3)
-    z = drawn(shared, noise, 4)
+    noise = rivals.noise(context := gaussian[0], 3)
+    method = build(context, "projected-diffusion", steps=2, inner=2, size=0.3)
+    z = drawn(context, noise, 4)
     parts = [(1.0, noise)]
     for i, variance in enumerate((1.0, 1.0, 0.5, 0.5)):
         parts = [((1 - 0.3 * variance) * number, v) for number, v in parts]
         parts.append((math.sqrt(0.6 * variance), z[i]))
     assert torch.allclose(sampled(method, noise), combined(gaussian, parts), atol=CLOSE)
 
-    method = build(shared, "projected-diffusion", steps=1, inner=12, size=0.5)
-    many = rivals.noise(shared, 1000, 7)
+    method = build(context, "projected-diffusion", steps=1, inner=12, size=0.5)
+    many = rivals.noise(context, 1000, 7)
     _, pi, c = gaussian
     x = sampled(method, many).flatten(1)
-    root = rivals.covariance_root(shared)
+    root = rivals.covariance_root(context)
     law = 2 / 1.5 * pi @ root @ root.mT @ pi
     # Five standard errors of the mean square along the law's leading direction, and of the mean.
     values, vectors = torch.linalg.eigh(law)
@@ -160,15 +160,15 @@ def test_states_on_the_way_are_corrected(gaussian, monkeypatch, name, settings, 
     """The last projection hides, on Gaussian data, whether there were others: look at the states
     that the teacher is asked about. The data in them satisfy the equation; of projected diffusion
     the states themselves do."""
-    shared, seen = gaussian[0], []
-    denoise = shared.teacher.denoise
+    context, seen = gaussian[0], []
+    denoise = context.teacher.denoise
     monkeypatch.setattr(
-        shared.teacher, "denoise", lambda x, t: (seen.append((x, t[0])), denoise(x, t))[1]
+        context.teacher, "denoise", lambda x, t: (seen.append((x, t[0])), denoise(x, t))[1]
     )
-    noise = rivals.noise(shared, 3)
-    sampled(build(shared, name, **settings), noise)
-    first, schedule = shared.packing.colour(noise), shared.teacher.schedule
-    a, b = rivals.matrix(shared)
+    noise = rivals.noise(context, 3)
+    sampled(build(context, name, **settings), noise)
+    first, schedule = context.packing.colour(noise), context.teacher.schedule
+    a, b = rivals.matrix(context)
     assert float((first.flatten(1) @ a.mT + b).square().mean()) > 0.1
     later = [(x, t) for x, t in seen[1:] if t < 1 or not noised]
     assert len(later) >= 3
@@ -193,10 +193,10 @@ def test_from_the_exact_denoiser_samples_end_at_data(tmp_path, pde, name, settin
     Langevin steps end beside one, as far as the noise of the last level is long. Projected noise
     alone is at a mean square of 0.29 and 0.93 from the nearest.
     """
-    shared = rivals.ideal(tmp_path, pde)
-    x = sampled(build(shared, name, **settings), rivals.noise(shared, 8))
-    assert float(shared.projection.error(shared.packing.unpack(x)).max()) < 1e-20
-    nearest = torch.cdist(x.flatten(1), shared.data.flatten(1)).min(1).values.square()
+    context = rivals.ideal(tmp_path, pde)
+    x = sampled(build(context, name, **settings), rivals.noise(context, 8))
+    assert float(context.projection.error(context.packing.unpack(x)).max()) < 1e-20
+    nearest = torch.cdist(x.flatten(1), context.data.flatten(1)).min(1).values.square()
     assert float(nearest.mean()) / x[0].numel() < far
 
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from piddm.errors import UsageError
 from piddm.interfaces import Method
 from piddm.plugins import current
-from piddm.randomness import generator
-from piddm.sampling import last
-from piddm.schedules import SCHEDULES
 from piddm.teachers.flow import FlowTeacher
-from piddm.training import Optimisation
+from piddm.teachers.sampling import last
+from piddm.teachers.schedules import SCHEDULES
+from piddm.tools.errors import UsageError
+from piddm.tools.randomness import generator
+from piddm.training.optimisation import Optimisation
 from piddm_baselines._trained import trainable
 from piddm_baselines.pbfm import Pbfm, config, joined
 from piddm_baselines.pidm import FLOOR, Pidm, SampledPidm
@@ -38,16 +38,16 @@ class Gain(nn.Module):
 
 def gained(tmp_path, weight, **overrides):
     """The Gaussian problem with a teacher whose network is a gain: losses are quadratic in it."""
-    shared = gaussian(tmp_path, **overrides)
-    teacher = FlowTeacher(Gain(weight), shared.packing, shared.teacher.schedule)
-    return dataclasses.replace(shared, teacher=teacher.requires_grad_(False))
+    context = gaussian(tmp_path, **overrides)
+    teacher = FlowTeacher(Gain(weight), context.packing, context.teacher.schedule)
+    return dataclasses.replace(context, teacher=teacher.requires_grad_(False))
 
 
-def rows(shared, x):
+def rows(context, x):
     """Return the mean square residual of each sample, summed over equations, by the matrix."""
-    a, b = matrix(shared)
-    fields = shared.packing.unpack(x[:1])
-    sizes = [v[0].numel() for v in shared.residual(fields).values()]
+    a, b = matrix(context)
+    fields = context.packing.unpack(x[:1])
+    sizes = [v[0].numel() for v in context.residual(fields).values()]
     parts = (x.flatten(1) @ a.mT + b).split(sizes, dim=1)
     return torch.stack([p.square().mean(1) for p in parts]).sum(0)
 
@@ -58,7 +58,7 @@ def wanted(batch):
     return batch.sigma * batch.x0 - batch.alpha * noise
 
 
-def slope(shared, method, weights, weight):
+def slope(context, method, weights, weight):
     """Return d/dw of the flow matching loss and of the weighted residual of one call, by hand.
 
     With G the damping of a network's output, F(x) = w G x and the size of states 1 (the schedule is
@@ -67,11 +67,11 @@ def slope(shared, method, weights, weight):
     """
     batch = method.draw(0)
     a, s = batch.alpha, batch.sigma
-    grown = shared.packing.shape(batch.xt)
+    grown = context.packing.shape(batch.xt)
     flow = 2 * ((weight * grown - wanted(batch)) * grown).mean()
 
     def residual(w):
-        return (weights * rows(shared, a * batch.xt + s * w * grown)).mean()
+        return (weights * rows(context, a * batch.xt + s * w * grown)).mean()
 
     return float(flow), float(residual(weight + 1) - residual(weight - 1)) / 2
 
@@ -89,32 +89,32 @@ def physics(method):
 
 def test_the_mean_of_a_gaussian_has_the_residual_of_its_closed_form(tmp_path):
     # D = alpha x_t for a Gaussian law under its own colour, and R is A x + b: no gap.
-    shared = gaussian(tmp_path)
-    method = Pidm(shared, weight=0.5)
+    context = gaussian(tmp_path)
+    method = Pidm(context, weight=0.5)
     batch = method.draw(3)
     values = {k: float(v.detach()) for k, v in method.loss(method.trained, 3).items()}
-    expected = float(rows(shared, batch.alpha * batch.xt).mean())
+    expected = float(rows(context, batch.alpha * batch.xt).mean())
     assert values["physics"] == pytest.approx(expected, rel=ROUNDING)
     assert values["flow"] == pytest.approx(float(wanted(batch).square().mean()), rel=1e-8)
     assert values["loss"] == pytest.approx(values["flow"] + 0.5 * expected, rel=ROUNDING)
 
 
 def test_the_flow_loss_is_the_teachers_own(tmp_path):
-    shared = gained(tmp_path, 0.3, **{"student.batch": 16})
-    draw = generator(shared.config.seed, "pidm", 5)
-    index = torch.randint(len(shared.data), (16,), generator=draw)
-    method = Pidm(shared)
-    own = float(shared.teacher.loss(shared.data[index], draw))
+    context = gained(tmp_path, 0.3, **{"student.batch": 16})
+    draw = generator(context.config.seed, "pidm", 5)
+    index = torch.randint(len(context.data), (16,), generator=draw)
+    method = Pidm(context)
+    own = float(context.teacher.loss(context.data[index], draw))
     found = method.loss(method.trained, 5)["flow"]
     assert float(found.detach()) == pytest.approx(own, rel=1e-8)
 
 
 def test_pidm_weighs_residuals_by_their_variance(tmp_path):
-    shared = gained(tmp_path, 0.3, **{"student.batch": 16})
-    method = Pidm(shared, weight=0.2)
+    context = gained(tmp_path, 0.3, **{"student.batch": 16})
+    method = Pidm(context, weight=0.2)
     variance = method.draw(0).sigma.flatten() ** 2
     assert float(variance.min()) < 0.02 < 0.9 < float(variance.max())  # weights differ 45-fold
-    flow, physics = slope(shared, method, 1 / variance.clamp_min(FLOOR), 0.3)
+    flow, physics = slope(context, method, 1 / variance.clamp_min(FLOOR), 0.3)
     trained = backward(method)
     assert float(trained.network.weight.grad) == pytest.approx(flow + 0.2 * physics, rel=1e-8)
     assert abs(physics) > 0.1 * abs(flow)
@@ -123,19 +123,19 @@ def test_pidm_weighs_residuals_by_their_variance(tmp_path):
 @pytest.mark.parametrize("unroll", [2, 5])
 def test_a_sample_of_a_gaussian_has_its_closed_form(tmp_path, unroll):
     # A step of DDIM from t to t' multiplies by cos(pi (t - t')/2): n of them by cos(pi t/2n)^n.
-    shared = gaussian(tmp_path)
-    method = SampledPidm(shared, unroll=unroll)
+    context = gaussian(tmp_path)
+    method = SampledPidm(context, unroll=unroll)
     batch = method.draw(0)
     shrunk = torch.cos(math.pi / 2 * batch.t / unroll) ** unroll
-    expected = rows(shared, shrunk[:, None, None, None] * batch.xt).mean()
+    expected = rows(context, shrunk[:, None, None, None] * batch.xt).mean()
     assert physics(method) == pytest.approx(float(expected), rel=ROUNDING)
 
 
 def test_steps_of_a_prediction_are_eulers_on_a_linear_schedule(tmp_path):
-    shared = gained(tmp_path, 0.5)
-    teacher = FlowTeacher(Gain(0.5), shared.packing, SCHEDULES["linear"])
-    shared = dataclasses.replace(shared, teacher=teacher)
-    method = SampledPidm(shared, unroll=4)
+    context = gained(tmp_path, 0.5)
+    teacher = FlowTeacher(Gain(0.5), context.packing, SCHEDULES["linear"])
+    context = dataclasses.replace(context, teacher=teacher)
+    method = SampledPidm(context, unroll=4)
     batch = method.draw(0)
     x, t = batch.xt, batch.t
     for n in range(4):
@@ -147,20 +147,20 @@ def test_steps_of_a_prediction_are_eulers_on_a_linear_schedule(tmp_path):
 def test_solutions_mean_has_jensens_gap_and_their_sample_has_not(tmp_path):
     # The exact denoiser of Burgers solutions: its mean's residual is the gap, its flow's end none.
     many = {"student.batch": 64}
-    shared = ideal(tmp_path, "burgers", **many)
-    mean, sampled = physics(Pidm(shared)), physics(SampledPidm(shared, unroll=64))
+    context = ideal(tmp_path, "burgers", **many)
+    mean, sampled = physics(Pidm(context)), physics(SampledPidm(context, unroll=64))
     assert mean > 1e-3
     assert sampled < 1e-2 * mean
     assert physics(Pidm(ideal(tmp_path, "poisson", **many))) < 1e-12
 
 
 def test_the_gap_is_that_of_the_posterior_mean(tmp_path):
-    shared = ideal(tmp_path, "burgers", **{"student.batch": 32})
-    method = Pidm(shared)
+    context = ideal(tmp_path, "burgers", **{"student.batch": 32})
+    method = Pidm(context)
     batch = method.draw(0)
-    weights = shared.teacher.weights(batch.xt, batch.t)
-    means = torch.tensordot(weights, shared.teacher.data, dims=1)
-    assert physics(method) == pytest.approx(float(shared.strong(means)), rel=1e-8)
+    weights = context.teacher.weights(batch.xt, batch.t)
+    means = torch.tensordot(weights, context.teacher.data, dims=1)
+    assert physics(method) == pytest.approx(float(context.strong(means)), rel=1e-8)
 
 
 def test_two_gradients_are_combined_as_the_paper_does():
@@ -204,9 +204,9 @@ def test_the_joined_loss_has_the_value_of_a_sum_and_the_combined_gradient():
 @pytest.mark.parametrize("power", [0.0, 1.0, 3.0])
 def test_pbfm_weighs_residuals_by_a_power_of_time(tmp_path, power):
     # Of one weight, whose two slopes agree in sign, the combined gradient is their sum.
-    shared = gained(tmp_path, 4.0, **{"student.batch": 16})
-    method = Pbfm(shared, power=power)
-    flow, physics = slope(shared, method, (1 - method.draw(0).t) ** power, 4.0)
+    context = gained(tmp_path, 4.0, **{"student.batch": 16})
+    method = Pbfm(context, power=power)
+    flow, physics = slope(context, method, (1 - method.draw(0).t) ** power, 4.0)
     assert flow > 0
     assert physics > 0.05 * flow
     trained = backward(method)
@@ -214,8 +214,8 @@ def test_pbfm_weighs_residuals_by_a_power_of_time(tmp_path, power):
 
 
 def test_pbfm_unrolls_further_as_training_goes_on(tmp_path):
-    shared = gaussian(tmp_path, **{"student.steps": 40})
-    method, calls = Pbfm(shared), []
+    context = gaussian(tmp_path, **{"student.steps": 40})
+    method, calls = Pbfm(context), []
     method.trained.network.register_forward_hook(lambda *_: calls.append(1))
     counted = []
     for step in (0, 9, 10, 20, 30, 39):
@@ -227,55 +227,55 @@ def test_pbfm_unrolls_further_as_training_goes_on(tmp_path):
 
 @pytest.mark.parametrize("name", ["pidm", "pidm-sampled", "pbfm"])
 def test_methods_are_registered_and_sample_by_the_trained_flow(tmp_path, name):
-    shared = gained(tmp_path, 0.0)
-    method = current().build("method", name, Method, shared, steps=3)
-    assert not any(p.requires_grad for p in shared.teacher.parameters())
+    context = gained(tmp_path, 0.0)
+    method = current().build("method", name, Method, context, steps=3)
+    assert not any(p.requires_grad for p in context.teacher.parameters())
     assert all(p.requires_grad for p in method.trained.parameters())
     with torch.no_grad():
         method.trained.network.weight.fill_(0.4)
-        white = noise(shared, 2)
+        white = noise(context, 2)
         expected = last(
-            FlowTeacher(Gain(0.4), shared.packing, shared.teacher.schedule).sample(white, 3)
+            FlowTeacher(Gain(0.4), context.packing, context.teacher.schedule).sample(white, 3)
         )
         found = method.sample(white, torch.Generator())
     assert torch.equal(found, expected)
-    assert not torch.equal(found, last(shared.teacher.sample(white, 3)))
+    assert not torch.equal(found, last(context.teacher.sample(white, 3)))
 
 
 def test_a_copy_of_what_is_trained_denoises_by_its_own_weights(tmp_path):
     # The optimisation's average is a copy.
-    shared = gained(tmp_path, 0.0)
-    trained = trainable(shared.teacher)
+    context = gained(tmp_path, 0.0)
+    trained = trainable(context.teacher)
     other = copy.deepcopy(trained)
-    x, t = noise(shared, 2), torch.tensor([0.3, 0.8]).double()
+    x, t = noise(context, 2), torch.tensor([0.3, 0.8]).double()
     with torch.no_grad():
         other.network.weight.fill_(1.0)
-        assert torch.equal(trained(x, t), shared.teacher.denoise(x, t))
+        assert torch.equal(trained(x, t), context.teacher.denoise(x, t))
         assert torch.equal(other(x, t), other.denoise(x, t))
         assert not torch.equal(other(x, t), trained(x, t))
 
 
 def test_training_lowers_the_residual_at_little_cost(tiny_run, tmp_path):
     """From a network that has hardly learnt anything, in the same number of steps."""
-    shared = tiny_run.distillation.shared
-    student = shared.config.student.model_copy(
+    context = tiny_run.context
+    student = context.config.student.model_copy(
         update={"steps": 40, "batch": 8, "learning_rate": 3e-3, "warmup": 5}
     )
-    shared = dataclasses.replace(
-        shared, config=shared.config.model_copy(update={"student": student})
+    context = dataclasses.replace(
+        context, config=context.config.model_copy(update={"student": student})
     )
 
     def trained(method):
-        job = Optimisation("x", method.trained, student, tmp_path / "c", "f", shared.device)
+        job = Optimisation("x", method.trained, student, tmp_path / "c", "f", context.device)
         list(job.run(method.loss))
-        fit = Pidm(shared)
+        fit = Pidm(context)
         with torch.no_grad():
             flows = [float(fit.loss(job.module, 1000 + n)["flow"]) for n in range(8)]
-            x = method.sample(noise(shared, 32), torch.Generator())
-            return sum(flows) / len(flows), float(shared.strong(x))
+            x = method.sample(noise(context, 32), torch.Generator())
+            return sum(flows) / len(flows), float(context.strong(x))
 
-    plain = trained(Pidm(shared, weight=0.0))
-    for method in (Pidm(shared, weight=1.0), SampledPidm(shared, weight=1.0), Pbfm(shared)):
+    plain = trained(Pidm(context, weight=0.0))
+    for method in (Pidm(context, weight=1.0), SampledPidm(context, weight=1.0), Pbfm(context)):
         flow, physics = trained(method)
         assert physics < 0.8 * plain[1], method.name
         assert flow < 1.2 * plain[0], method.name
@@ -285,10 +285,10 @@ def test_training_lowers_the_residual_at_little_cost(tiny_run, tmp_path):
 @pytest.mark.parametrize("norm", ["strong", "distance"])
 def test_any_equation_will_do(tmp_path, name, norm):
     """On a sphere, with three axes, with free params: the residual's own value, and a slope."""
-    shared = ideal(tmp_path, name, size=8, count=8, **{"student.batch": 2})
-    teacher = FlowTeacher(Gain(0.5), shared.packing, shared.teacher.schedule)
-    shared = dataclasses.replace(shared, teacher=teacher)
-    for method in (Pidm(shared, norm=norm), Pbfm(shared, norm=norm)):
+    context = ideal(tmp_path, name, size=8, count=8, **{"student.batch": 2})
+    teacher = FlowTeacher(Gain(0.5), context.packing, context.teacher.schedule)
+    context = dataclasses.replace(context, teacher=teacher)
+    for method in (Pidm(context, norm=norm), Pbfm(context, norm=norm)):
         assert float(backward(method).network.weight.grad) != 0
         batch = method.draw(0)
         expected = method.physics(teacher.denoise(batch.xt, batch.t))

@@ -7,35 +7,32 @@ import statistics
 import pytest
 import torch
 
-from piddm import UsageError
 from piddm.bench import contest
-from piddm.bench.ablations import ABLATIONS, labels_of
 from piddm.bench.contest import Contest
 from piddm.bench.counting import counting
-from piddm.bench.entries import BASELINE, OURS, TRUTH, default_labels, parse, with_baseline
+from piddm.bench.entries import BASELINE, OURS, default_labels, parse, with_baseline
 from piddm.bench.regrid import OtherGrid, carried
-from piddm.bench.report import Bench, cell, markdown
-from piddm.bench.results import Result, every, result_path
-from piddm.config import PRESETS, changed, resolve
-from piddm.metrics import Scores
+from piddm.bench.report import Bench, markdown
+from piddm.bench.results import every, result_path
+from piddm.config import resolve
 from piddm.plugins import current, get_pde, use_files
-from piddm.progress import follow
-from piddm.sampling import noises
+from piddm.teachers.sampling import noises
+from piddm.tools.progress import follow
 from plugin_commands import call, refused
+from tiny import tiny
 
-TINY = {
-    "data.size": 12, "data.train": 16, "data.held_out": 8, "network.widths": [8],
-    "teacher.steps": 3, "teacher.batch": 4, "pairs.count": 8, "pairs.steps": 2, "pairs.batch": 8,
-    "student.steps": 3, "student.batch": 4, "student.physics_batch": 2,
+TINY = tiny({
+    "data.size": 12, "network.widths": [8], "pairs.batch": 8,
     "evaluation.count": 12, "evaluation.distance_count": 4,
-}  # fmt: skip
+})  # fmt: skip
+SETS = [w for k, v in TINY.items() for w in ("--set", f"{k}={json.dumps(v)}")]
 
 ODD = """
 import os
 import torch
 from piddm import hookimpl
 from piddm.interfaces import Method
-from piddm.errors import UsageError
+from piddm.tools.errors import UsageError
 
 class Echo(Method):
     def __init__(self, shared, *, factor=1.0):
@@ -206,104 +203,20 @@ def test_calls_are_counted():
     assert (calls.forward, calls.backward, calls.total) == (15, 10, 25)
 
 
-@pytest.mark.parametrize(
-    ("label", "word"),
-    [
-        ("one-stepp", "did you mean 'one-step'"),
-        ("one-step:physics_weight", "key=value"),
-        ("one-step:Physics=1", "key=value"),
-        ("one-step+polish", "+projection"),
-        ("one-step+refine=0", "+refine=STEPS"),
-        ("flow-matching+refine=3", "+refine=STEPS"),
-        ("one-step+grid=9", "+grid=FACTOR"),
-        ("one-step+draws=0", "+draws=N"),
-        ("truth+draws=2", "truth+grid=FACTOR"),
-        ("truth", "truth+grid=FACTOR"),
-        ("truth+projection", "truth+grid=FACTOR"),
-        ("one-step+grid=2+projection", "comes last"),
-    ],
-)
-def test_what_cannot_be_read_is_refused(label, word):
-    with pytest.raises(UsageError, match=word.replace("+", r"\+")):
-        parse(label, current())
-
-
-def test_labels_say_what_is_asked():
-    entry = parse("one-step:physics_weight=0,pairs.steps=2+refine=3+projection", current())
-    assert entry.overrides() == {
-        "student.name": "one-step", "student.physics_weight": 0, "pairs.steps": 2,
-    }  # fmt: skip
-    assert (entry.kind, entry.refine, entry.projection) == ("student", 3, True)
-    assert parse("flow-matching:steps=3", current()).settings == (("steps", 3),)
-
-
-def test_every_label_that_piddm_asks_for_can_be_read():
-    config = resolve("poisson")
-    labels = default_labels(current()) + labels_of(["all"])
-    assert with_baseline(labels)[:2] == [BASELINE, f"{BASELINE}+projection"]
-    for label in with_baseline(labels):
-        changed(config, parse(label, current()).overrides())
-    for ablation in ABLATIONS.values():
-        # An ablation's default is the preset's own: else a curve would lack its point.
-        for label in ablation.labels.values():
-            if label == TRUTH:
-                continue
-            entry = parse(label, current())
-            if entry.kind == "student" and entry.settings:
-                assert changed(config, entry.overrides()) != config
-    assert PRESETS["default"] == {}
-
-
-def scores(error, distance):
-    return Scores(
-        pde_error=error, pde_error_normalised=error, pde_error_by_row={}, constraint_distance=error,
-        mmse=0.1, smse=0.1, energy_distance=distance, nfe=1, seconds_per_sample=0.5, count=8,
-        distance_count=8, seed=0,
-    )  # fmt: skip
-
-
-def test_tables_show_mean_error_best_and_failures():
-    def made(method, errors, **more):
-        return [
-            Result(pde="heat", seed=i, method=method, mark="", scores=scores(e, 0.5), **more)
-            for i, e in enumerate(errors)
-        ]
-
-    lost = Result(pde="heat", seed=0, method="lost", mark="", status="failed", reason="it diverged")
-    every_ = [*made("truth", [1e-9]), *made("a", [1.0, 1.2, 1.4]), *made("b", [3.0, 3.1, 3.2]),
-              *made("c", [3.0, 3.3, 3.0]), lost]  # fmt: skip
-    bench = Bench(machine={}, config=resolve("heat"), seconds=1.0, results=every_)
-    a = cell(bench.of("heat", "a"), "pde_error_normalised")
-    assert a.mean == pytest.approx(1.2)
-    assert a.error == pytest.approx(statistics.stdev([1.0, 1.2, 1.4]) / 3**0.5)
-    page = markdown(bench)
-    assert "**1.2 ± 0.115**" in page
-    lucky = bench.model_copy(update={"results": [*every_, *made("d", [0.5])]})
-    assert lucky.complete("heat") == ["a", "b", "c"]
-    assert "| `d` | 1 | 0.5 |" in markdown(lucky)  # shown, but its mean is over other seeds
-    assert "**1.2 ± 0.115**" in markdown(lucky)
-    some = lucky.common("heat", ["a", "d"])
-    assert {(r.method, r.seed) for r in some.results} == {("a", 0), ("d", 0)}
-    assert not lucky.common("heat", ["lost"]).results
-    assert page.count("*3.1 ±") == 0  # b and c differ by less than their errors
-    assert "failed: it diverged" in page
-    assert "1.0e-09" in page
-
-
 def test_the_command(odd):
-    sets = [w for k, v in TINY.items() for w in ("--set", f"{k}={json.dumps(v)}")]
     words = ["bench", "--plugin", odd / "odd.py", "--pdes", "poisson", "--methods", "echo breaks",
-             "--seeds", 2, "--preset", "quick", *sets]  # fmt: skip
+             "--seeds", 2, "--preset", "quick", *SETS]  # fmt: skip
     done = call(*words)
     assert done.exit_code == 0, done.output
     found = json.loads((odd / "bench" / "quick" / "bench.json").read_text())
     methods = {(r["method"], r["seed"]) for r in found["results"]}
-    names = ("truth", BASELINE, f"{BASELINE}+projection", "echo", "breaks")
+    names = ("truth", *with_baseline([]), "echo", "breaks")
     assert methods == {(m, s) for m in names for s in (0, 1)}
     assert "failed: TypeError: it broke" in done.stdout
     assert (odd / "bench" / "quick" / "pareto.png").stat().st_size > 10_000
     page = (odd / "bench" / "quick" / "bench.md").read_text()
     assert "### poisson" in page
+    assert "- **distance to solutions**: " in page.partition("### Vocabulary")[2]
     again = call(*words, "--json")
     assert json.loads(again.stdout)["results"] == found["results"]
     other = call(*words, "--set", "data.train=24")
@@ -327,10 +240,9 @@ def test_a_failure_of_what_is_shared_leaves_finished_rows(odd, monkeypatch):
 @pytest.mark.slow
 def test_competitors_at_once(odd):
     """Processes find what one process finds."""
-    sets = [w for k, v in TINY.items() for w in ("--set", f"{k}={json.dumps(v)}")]
     words = ["bench", "--plugin", odd / "odd.py", "--pdes", "poisson,burgers", "--methods",
              "echo one-step one-step+projection", "--seeds", 1, "--preset", "quick",
-             *sets]  # fmt: skip
+             *SETS]  # fmt: skip
     found = []
     for jobs in (1, 3):  # more than equations
         out = odd / f"jobs{jobs}"
@@ -345,9 +257,8 @@ def test_competitors_at_once(odd):
 
 @pytest.mark.slow
 def test_a_process_that_dies_takes_no_other_with_it(odd):
-    sets = [w for k, v in TINY.items() for w in ("--set", f"{k}={json.dumps(v)}")]
     words = ["bench", "--plugin", odd / "odd.py", "--pdes", "poisson,burgers", "--jobs", 2,
-             "--methods", "dies", "--seeds", 1, "--preset", "quick", *sets]  # fmt: skip
+             "--methods", "dies", "--seeds", 1, "--preset", "quick", *SETS]  # fmt: skip
     done = call(*words)
     assert done.exit_code == 1, done.output
     assert "poisson 0: its process ended with code 7" in done.stderr
@@ -409,7 +320,7 @@ def test_several_draws_are_several_scores_and_their_mean(odd):
     asked = held(odd, "echo", "echo+draws=3")
     follow(asked.run(), quiet=True)
     once, found = (results(odd)[label].scores for label in ("echo", "echo+draws=3"))
-    packing, shape = asked.job.packing, asked.job.shared.shape
+    packing, shape = asked.job.packing, asked.job.context.shape
     scored = []
     for n in range(3):
         noise = torch.cat(noises(shape, 12, 1 + contest.APART * n, asked.job.device))

@@ -17,8 +17,8 @@ import typer
 import piddm
 from piddm import Axis, Grid, Integral, UsageError
 from piddm.cli.app import app
+from piddm.data.simulate import simulate
 from piddm.figures import gallery, save
-from piddm.physics import mean_squares, term_scale
 from piddm.plugins import get_pde
 from piddm.priors import (
     GaussianField,
@@ -29,7 +29,7 @@ from piddm.priors import (
     UnitRange,
     ZeroOnEdge,
 )
-from piddm.simulate import simulate
+from piddm.residuals.norms import mean_squares, term_scale
 from piddm.symbolic import D, Field, Param, t, y
 from piddm.symbolic.operators import Slice
 from piddm.testing import conforms
@@ -300,10 +300,18 @@ def test_a_gallery_has_every_field_of_a_few_samples(grid, fields, panels, tmp_pa
     data = {f.name: torch.randn(3, *grid.shape, generator=seeded(k)) for k, f in enumerate(named)}
     figure = gallery(named, data | {"rate": torch.tensor([0.5, 1.5, 2.5])}, grid)
     save(figure, tmp_path / "gallery.png")
-    shown = [a for a in figure.axes if (a.name == "mollweide" if grid.spherical else a.images)]
+    line = len(grid.axes) == 1
+    shown = [
+        a
+        for a in figure.axes
+        if (a.name == "mollweide" if grid.spherical else a.images or (line and a.get_title()))
+    ]
     assert len(shown) == panels
     assert figure.axes[0].get_title() == ("sample 1, t = 0" if panels == 16 else "rate = 0.5")
-    if not grid.spherical:
+    if line:
+        curve = np.concatenate([s[:1] for s in shown[0].collections[0].get_segments()])
+        np.testing.assert_allclose(curve[:, 1], data["f0"][0, :-1])
+    elif not grid.spherical:
         first = data["f0"][0, 0] if len(grid.shape) == 3 else data["f0"][0]
         np.testing.assert_array_equal(
             shown[0].images[0].get_array(), np.atleast_2d(first.numpy().T)

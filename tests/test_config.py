@@ -6,8 +6,8 @@ from piddm import UsageError
 from piddm.config import PRESETS, Config, resolve
 
 
-def test_the_default_preset_is_the_defaults():
-    assert resolve("heat") == Config(pde="heat")
+def test_the_default_preset_is_the_defaults_and_what_it_names():
+    assert resolve("heat") == Config.model_validate({"pde": "heat", **PRESETS["default"]})
 
 
 @pytest.mark.parametrize("preset", PRESETS)

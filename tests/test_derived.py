@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from piddm import PDE, Axis, Dirichlet, Grid, Integral, Neumann, PiddmError, Robin, UsageError
-from piddm.newton import NewtonSolver
+from piddm.data.simulate import simulate
+from piddm.numerics.newton import NewtonSolver
 from piddm.priors import GaussianField, Uniform
-from piddm.simulate import simulate
 from piddm.symbolic import D, Field, Param, curl, div, grad, laplace, t, x, y
 
 u, f = Field("u"), Field("f")
@@ -163,11 +163,13 @@ def test_a_param_drawn_given_fitted_and_solved_for():
 
 
 def test_linear_equations_are_factorised_once(monkeypatch):
-    from piddm import linear
+    from piddm.numerics.algebra import diagonal_pivots
+    from piddm.numerics.algebra import linear_system as linear
 
     calls = []
     real = linear.splu
-    monkeypatch.setattr(linear, "splu", lambda m, **how: calls.append(m) or real(m, **how))
+    for module in (linear, diagonal_pivots):
+        monkeypatch.setattr(module, "splu", lambda m, **how: calls.append(m) or real(m, **how))
     pde = PDE("p", "", SPACE_TIME, [u], {"e": D(u, t) - D(u, x, 2) / 100},
               inputs={u.at(t=0): SMOOTH})  # fmt: skip
     draw(pde, 5)

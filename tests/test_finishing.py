@@ -9,18 +9,19 @@ import pytest
 import torch
 
 from piddm import PDE, Axis, Dirichlet, Grid, Integral, Neumann
-from piddm.jacobian import Jacobian
-from piddm.physics import mean_squares, term_scale
+from piddm.data.simulate import simulate
+from piddm.numerics.jacobian import Jacobian
+from piddm.numerics.projection import Projection
 from piddm.priors import GaussianField, Uniform
-from piddm.projection import Projection
-from piddm.simulate import simulate
+from piddm.residuals.norms import mean_squares, term_scale
+from piddm.residuals.wrappers import with_params
 from piddm.symbolic import D, Field, Param, laplace, t, x, y
-from piddm.tasks.asking import ask
-from piddm.tasks.finishing import EXACT, Finisher
-from piddm.tasks.given import with_params
+from piddm.tasks.likelihood import EXACT
+from piddm.tasks.nearest import MemberProjection
 from piddm.tasks.observations import Observations
-from piddm.tasks.observed import SEEN, Observed
+from piddm.tasks.observed_rows import SEEN, Observed
 from piddm.tasks.sensors import Sensors
+from piddm.tasks.task import ask
 
 a, u = Field("a"), Field("u")
 NU, C = Param("nu", 0.03, free=True), Param("c", 0.0, free=True)
@@ -53,8 +54,8 @@ def opened(pde, count=3):
     size, residual = {k: float(truth[k].std()) for k in pde.field_names}, pde.bind(pde.grid)
     packing = SimpleNamespace(field_scale=lambda: size, norm=lambda: size)
     return SimpleNamespace(
-        pde=pde, residual=residual, packing=packing, scale=term_scale(residual, truth),
-        model_error=TAU,
+        pde=pde, residual=residual, soft_residual=residual, packing=packing,
+        scale=term_scale(residual, truth), model_error=TAU,
     ), truth  # fmt: skip
 
 
@@ -83,7 +84,7 @@ def scattered(pde, truth, count, names=("u",), sigma=0.0, interpolation="linear"
 
 
 def finished(run, task, members, **more):
-    steps = Finisher(run, task, **more)(members, draw(1))
+    steps = MemberProjection(run, task, **more)(members, draw(1))
     done = []
     while True:
         try:
@@ -212,7 +213,7 @@ def test_the_border_of_soft_rows_saves_iterations(monkeypatch):
     """Its diagonal takes tens of them; the answer is the same."""
     _, projection, _, found, _ = softly(POISSON, 1e-4, "gradients")
     assert projection.normal.iterations <= 4
-    monkeypatch.setattr("piddm.gradient_normal.BORDER", 0)
+    monkeypatch.setattr("piddm.numerics.normal_by_gradients.BORDER", 0)
     _, plain, _, same, _ = softly(POISSON, 1e-4, "gradients")
     assert plain.normal.iterations > 20
     for k in "au":
@@ -245,7 +246,7 @@ def test_hard_rows_of_a_nonlinear_equation_vanish(algebra):
 def test_soft_rows_do_not_feel_the_last_steps(algebra, monkeypatch):
     """Without them those steps come to the same, to far within what may stay of them."""
     _, projection, _, found, variance = softly(BURGERS, 1e-3, algebra)
-    monkeypatch.setattr("piddm.projection.UNFELT", 0.0)
+    monkeypatch.setattr("piddm.numerics.projection.UNFELT", 0.0)
     *_, all_the_way, _ = softly(BURGERS, 1e-3, algebra)
     assert not torch.equal(found["u"], all_the_way["u"])
     apart = projection.residual(found)[SEEN] - projection.residual(all_the_way)[SEEN]

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from piddm.bench.fronts import best_two, pareto_front
+from piddm.metrics.fronts import best_two, pareto_front
 
 NAN = math.nan
 

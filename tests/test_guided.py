@@ -10,15 +10,15 @@ import torch
 from torch import nn
 
 from piddm import UsageError
-from piddm.grid import Axis, Grid
+from piddm.data.packing import Packing
+from piddm.grids.grid import Axis, Grid
 from piddm.interfaces import Task
-from piddm.packing import Packing
-from piddm.physics import mean_squares
-from piddm.schedules import SCHEDULES
+from piddm.residuals.norms import mean_squares
 from piddm.solvers import guided
 from piddm.solvers.guided import GuidedSolver, covariance
 from piddm.tasks.observations import Observations
 from piddm.teachers.flow import FlowTeacher
+from piddm.teachers.schedules import SCHEDULES
 
 SIZE, TOLERANCE = 6, 0.1
 

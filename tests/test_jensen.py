@@ -13,16 +13,18 @@ from typer.testing import CliRunner
 
 from piddm import Axis, Grid
 from piddm.cli.app import app
-from piddm.errors import PiddmError
+from piddm.data.packing import Packing
+from piddm.data.simulate import simulate
 from piddm.interfaces import Residual, Rows
-from piddm.jensen import IdealDenoiser, jensen_gap
-from piddm.packing import Packing
-from piddm.physics import term_scale
+from piddm.metrics.jensen_gap import jensen_gap
 from piddm.plugins import get_pde
-from piddm.randomness import generator
-from piddm.sampling import last
-from piddm.schedules import SCHEDULES
-from piddm.simulate import simulate
+from piddm.residuals.norms import term_scale
+from piddm.teachers.ideal import IdealDenoiser
+from piddm.teachers.sampling import last
+from piddm.teachers.schedules import SCHEDULES
+from piddm.tools.errors import PiddmError
+from piddm.tools.randomness import generator
+from returning import finished
 
 ROUNDING, TINY = 1e-11, 1e-12
 SIZE, COUNT = 16, 48
@@ -42,15 +44,6 @@ def solutions(name, count=COUNT):
 def ideal_of(residual, fields, schedule=SCHEDULES["trigonometric"]):
     packing = Packing(residual.grid, residual.field_names, 256).double().fit(fields)
     return IdealDenoiser(fields, packing, schedule)
-
-
-def finished(steps):
-    """What a generator of progress returns."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
 
 
 def measured(name, levels, draws=6):

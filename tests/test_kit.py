@@ -17,13 +17,13 @@ import pytest
 import torch
 
 import piddm.testing
-from conftest import TINY
 from piddm import PiddmError
-from piddm.hooks import API, KIND_OF
-from piddm.kit.generator import new_plugin
 from piddm.plugins import Plugins
+from piddm.plugins.hooks import API, KIND_OF
+from piddm.plugins.new_plugin import new_plugin
 from piddm.verification import verify
 from plugin_commands import call, refused, write
+from tiny import TINY
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.usefixtures("alone")
@@ -231,6 +231,8 @@ def test_a_new_package_installs_and_passes_all_of_its_own_tests(environment, tmp
     # By the installed piddm: its templates must be in the wheel.
     words = ["-m", "piddm", "new-plugin", "tracer", "--out", tmp_path]
     assert "passes its own tests" in python(*words, executable=environment)
+    page = "from piddm.reports.run_page import _TEMPLATES; _TEMPLATES.get_template('run.html')"
+    python("-c", page, executable=environment)
     folder = tmp_path / "piddm-tracer"
     install(environment, folder)
     assert "tracer" in python("-m", "piddm", "list-pdes", executable=environment)

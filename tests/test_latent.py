@@ -9,13 +9,16 @@ import pytest
 import torch
 
 from piddm import UsageError
-from piddm.solvers import linear as linear_part
+from piddm.numerics.algebra.lbfgs import minimise
+from piddm.solvers import _linear_part as linear_part
+from piddm.solvers._linear_part import LinearPart, conditioned, through_colour
 from piddm.solvers.hamiltonian import HamiltonianSolver, trajectories
 from piddm.solvers.latent import LatentSolver
-from piddm.solvers.lbfgs import minimise
-from piddm.solvers.linear import LinearPart, conditioned, through_colour
-from piddm.tasks.placing import draw_truth, place
+from piddm.tasks.ensemble import EnsembleSampler
+from piddm.tasks.likelihood import Likelihood
 from piddm.tasks.sensors import Sensors
+from piddm.tasks.synthetic import draw_truth, place
+from piddm.tasks.task import ask
 
 DIMENSION, OBSERVED = 6, 3
 
@@ -158,8 +161,9 @@ def test_what_sensors_see_of_noise_is_a_matrix(tiny_run, monkeypatch):
     torch.testing.assert_close(through_colour(packing, sensors, some), rows[some])
     monkeypatch.setattr(linear_part, "MOST", 5)
     monkeypatch.setattr(linear_part, "TOGETHER", 2)
-    s, count = torch.linspace(1, 2, len(sensors)).double(), len(sensors)
-    few = LinearPart.of(packing, sensors, s, torch.Generator().manual_seed(0))
+    seen, count = Likelihood(sensors, packing.field_scale(), 0.3), len(sensors)
+    seen.sigma = s = torch.linspace(1, 2, count).double()
+    few = LinearPart.of(packing, seen, torch.Generator().manual_seed(0))
     chosen = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:5]
     j = (rows.double() / s[:, None])[chosen] * (count / 5) ** 0.5
     missing, anchor = torch.randn(3, count).double(), noise.flatten(1).double()
@@ -248,3 +252,16 @@ def test_an_energy_that_is_not_finite_is_never_accepted():
 def test_settings_are_checked(solver, wrong):
     with pytest.raises(UsageError, match="at least"):
         solver(SimpleNamespace(), **wrong)
+
+
+def test_members_end_on_the_equation_unless_told_otherwise(tiny_run):
+    truth = draw_truth(tiny_run.pde, tiny_run.residual.grid, 1)
+    asked = ask("reconstruct", tiny_run.pde, place(truth, tiny_run.pde, "u", 0.05, seed=2))
+    found = {}
+    for correct in (False, None):
+        settings = {"rounds": 1, "steps": 0, "correct": correct}
+        sampler = EnsembleSampler(tiny_run, asked, "latent", 2, settings=settings)
+        list(sampler.work())
+        found[correct] = sampler.solution().residual
+    assert float(found[False].min()) > 1e-3
+    assert float(found[None].max()) < 1e-5  # good in float32, unpacked to float64

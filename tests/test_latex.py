@@ -9,8 +9,8 @@ from matplotlib.mathtext import MathTextParser
 import piddm
 from piddm import Axis, Dirichlet, Grid, Integral, Neumann, Robin
 from piddm.plugins import get_pde
+from piddm.residuals.functions import FUNCTIONS
 from piddm.symbolic import D, Field, Param, laplace, lat, lon, t, x, y
-from piddm.symbolic.functions import FUNCTIONS
 from piddm.symbolic.latex import (
     abbreviated,
     condition_latex,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from piddm.solvers.lbfgs import minimise
+from piddm.numerics.algebra.lbfgs import minimise
 
 
 def last(function, x, steps, **more):

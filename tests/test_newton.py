@@ -6,12 +6,12 @@ import torch
 from scipy.integrate import solve_ivp
 
 from piddm import PDE, Axis, Dirichlet, Grid, PiddmError, UsageError
-from piddm.blocks import BlockLayout
-from piddm.jacobian import Jacobian
-from piddm.newton import NewtonSolver
-from piddm.physics import mean_squares, term_scale
+from piddm.data.simulate import held_inputs, simulate
+from piddm.numerics.algebra.blocks import BlockLayout
+from piddm.numerics.jacobian import Jacobian
+from piddm.numerics.newton import NewtonSolver
 from piddm.priors import GaussianField
-from piddm.simulate import held_inputs, simulate
+from piddm.residuals.norms import mean_squares, term_scale
 from piddm.symbolic import D, Field, laplace, t, x, y
 from piddm_pdes.burgers import BURGERS
 from piddm_pdes.darcy import DARCY

@@ -1,5 +1,6 @@
 """What is known: every doubtful observation is refused by name, and sensors are exact maps."""
 
+import dataclasses
 import math
 
 import h5py
@@ -7,14 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from piddm import Axis, Grid, PiddmError, UsageError, dataset, get_pde
-from piddm.tasks.asking import ask
+from piddm import Axis, Grid, PiddmError, UsageError, get_pde
+from piddm.data import dataset
 from piddm.tasks.csv_files import write_csv
 from piddm.tasks.hdf5_files import write_hdf5
+from piddm.tasks.observation_files import read_observations, read_truth
 from piddm.tasks.observations import Observations
-from piddm.tasks.placing import draw_truth, place
-from piddm.tasks.reading import read_observations, read_truth
 from piddm.tasks.sensors import Sensors
+from piddm.tasks.synthetic import draw_truth, place
+from piddm.tasks.task import ask
 from piddm_pdes.burgers import BURGERS
 from piddm_pdes.darcy import DARCY
 
@@ -49,8 +51,7 @@ def csv_file(tmp_path, text, name="seen.csv"):
         (HEADER + GOOD + "u,0.5,1.5,1,0.1\n", ["line 3", "x=1.5", "outside", "0 to 1"]),
         (HEADER + "u,-0.1,0.5,1,0.1\n", ["line 2", "outside", "t goes from"]),
         (HEADER + "v,0.5,0.5,1,0.1\n", ["line 2", "no field 'v'", "u"]),
-        (HEADER + GOOD + "\n" + GOOD, ["line 4", "same place as", "line 2"]),
-        (HEADER + "u,0.5,0,1,0.1\nu,0.5,1,2,0.1\n", ["line 3", "same place", "line 2"]),
+        (HEADER + "u,0.5,0,1,0\n\nu,0.5,1,2,0\n", ["line 4", "same place as", "line 2", "exact"]),
         (HEADER + "u,0.5,0.5,nan,0.1\n", ["line 2", "not a finite number: nan"]),
         (HEADER + "u,0.5,0.5,1e999,0.1\n", ["line 2", "not a finite number"]),
         (HEADER + "u,inf,0.5,1,0.1\n", ["line 2: t", "not a finite number: inf"]),
@@ -60,7 +61,7 @@ def csv_file(tmp_path, text, name="seen.csv"):
         (HEADER + "u,0.5,,1,0.1\n", ["line 2: x is empty"]),
         (HEADER + "u,0.5,0.5,1,\n", ["line 2: sigma is empty", "0 is exact"]),
         (HEADER + "u,0.5,0.5,1\n", ["line 2", "4 cells", "5"]),
-        ("field;t;x;value\n" + GOOD, ["line 1", "no column 'field;t;x;value'"]),
+        ("field;t;x;value\n" + GOOD, ["line 2", "separate them by semicolons"]),
         ("field,t,x,value,noise\n" + GOOD, ["line 1", "no column 'noise'", HEADER.strip()]),
         ("field,t,value\nu,0.5,1\n", ["line 1", "column x is missing"]),
         ("field,t,x,x,value\n" + GOOD, ["line 1", "x is there twice"]),
@@ -80,7 +81,7 @@ def test_a_bad_file_is_refused_with_its_line(tmp_path, text, fragments):
 
 
 def test_what_is_no_text_is_refused(tmp_path):
-    path = csv_file(tmp_path, b"\xff\xfe\x00field")
+    path = csv_file(tmp_path, b"\x80\xfe\x00field")
     assert "damaged" in refusal(read_observations, path, BURGERS, GRID, error=PiddmError)
     for text in ('field,t,x,value\n"u,0.5', "field,t,x,value\nu,0.5,0.5,'1'\n"):
         refusal(read_observations, csv_file(tmp_path, text), BURGERS, GRID, error=PiddmError)
@@ -160,8 +161,8 @@ def test_arrays_are_checked_as_files_are():
     assert "not a finite number" in refusal(seen, [[0.5, math.nan]])
     assert "negative sigma" in refusal(seen, [[0.5, 0.5]], sigma=-1.0)
     assert "no observations" in refusal(seen, torch.zeros(0, 2).tolist())
-    assert "observation 2 of u" in refusal(seen, [[0.5, 0.25], [0.5, 0.25]])
-    assert "same place" in refusal(seen, [[0.5, 0.0], [0.5, 1.0]])  # the seam
+    assert "observation 2 of u" in refusal(seen, [[0.5, 0.25], [0.5, 0.25]], [1.0, 2.0])
+    assert "same place" in refusal(seen, [[0.5, 0.0], [0.5, 1.0]], [1.0, 2.0])  # the seam
     assert len(seen([[0.0, 0.5], [1.0, 0.5]]).values["u"]) == 2  # time has no seam
     assert "need as many" in refusal(seen, [[0.5, 0.5]], [1.0, 2.0])
     assert "coordinates (t, x)" in refusal(seen, [[0.5]])
@@ -273,3 +274,22 @@ def test_made_problems_are_what_they_say(name):
     assert torch.equal(again.values[field], made.values[field])
     for share in (0, 1.5):
         refusal(place, truth, pde, field, share)
+
+
+def test_several_readings_at_a_place_are_one_by_their_sigmas():
+    places = [[0.5, 0.25], [0.1, 0.3], [0.5, 0.25], [0.7, 0.0], [0.7, 1.0]]
+    found = Observations.at_points(
+        GRID, {"u": torch.tensor(places)}, {"u": torch.tensor([1.0, 5.0, 4.0, 2.0, 3.0])},
+        {"u": torch.tensor([1.0, 0.1, 2.0, 0.0, 1.0])}, labels={"u": ["a", "b", "c", "d", "e"]},
+    )  # fmt: skip
+    # By hand: weights 1 and 1/4 give (1 + 4/4)/(5/4) and a sigma of (5/4)^(-1/2).
+    assert found.values["u"].tolist() == pytest.approx([1.6, 5.0, 2.0])
+    assert found.sigma["u"].tolist() == pytest.approx([0.8**0.5, 0.1, 0.0])
+    assert found.labels["u"] == ["a", "b", "d"]
+    assert found.combined == 2
+    assert "2 readings were combined" in found.told
+    assert dataclasses.replace(found, params={}).combined == 2
+    same = Observations.at_points(
+        GRID, {"u": torch.tensor([[0.5, 0.25]] * 2)}, {"u": torch.tensor([1.0, 1.0])}
+    )
+    assert same.values["u"].tolist() == [1.0]

@@ -8,20 +8,20 @@ import torch
 from torch import nn
 
 import piddm
-from conftest import TINY
 from piddm import PDE, Axis, Grid, PiddmError, UsageError, plugins
 from piddm.config import resolve
-from piddm.drawing import draw, whole
-from piddm.hooks import API
+from piddm.data.inputs import draw, whole
 from piddm.interfaces import Solver
-from piddm.kit.lines import place
-from piddm.models import build_student, build_teacher
 from piddm.plugins import Plugins
+from piddm.plugins.hooks import API
+from piddm.plugins.lines import place
 from piddm.priors import GaussianField, Prior
+from piddm.runs.model_files import build_student, build_teacher
 from piddm.students.one_step import OneStepStudent
 from piddm.symbolic import D, Field, Param, t, x
 from piddm.verification import verify
 from plugin_commands import call, refused, write
+from tiny import tiny
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -180,7 +180,7 @@ def make(**changes):
 
 
 def small(**overrides):
-    return resolve("drift", "quick", overrides=TINY | overrides)
+    return resolve("drift", "quick", overrides=tiny(overrides))
 
 
 def test_built_in_methods_come_through_the_hooks():
@@ -189,8 +189,12 @@ def test_built_in_methods_come_through_the_hooks():
         k: [e.name for e in known.list_all(k) if known.built_in(k, e.name)]
         for k in ("teacher", "student", "backbone")
     }
-    assert names == {"teacher": ["flow"], "student": ["one-step"], "backbone": ["unet"]}
-    assert all(known.get(kind, name) for kind, (name,) in names.items())
+    assert names == {
+        "teacher": ["flow"],
+        "student": ["one-step", "few-step", "staged"],
+        "backbone": ["unet", "fno"],
+    }
+    assert all(known.get(kind, name) for kind, every in names.items() for name in every)
 
 
 class Echo(nn.Module):
@@ -208,20 +212,25 @@ class Fresh(OneStepStudent):
         self.extra = nn.Linear(3, 3)
 
 
+class Guess(Solver):
+    def solve(self, task, count, generator):
+        raise NotImplementedError
+
+
 def test_a_configuration_takes_the_methods_of_plugins():
     made = loaded(
         piddm_register_backbones=lambda register: register("echo", "it repeats", Echo),
         piddm_register_students=lambda register: register("fresh", "more weights", Fresh),
-        piddm_register_solvers=lambda register: register("guess", "it guesses", Solver),
+        piddm_register_solvers=lambda register: register("guess", "it guesses", Guess),
     )
     assert made.records[0].methods == ("student fresh", "solver guess", "backbone echo")
-    assert made.get("solver", "guess") is Solver
+    assert made.get("solver", "guess") is Guess
     config = small(**{"network.name": "echo", "student.name": "fresh"})
     teacher = build_teacher(config, make(), make().grid)
     assert isinstance(teacher.network, Echo)
     assert teacher.network.settings["widths"] == (8, 8)
     state = torch.random.get_rng_state()
-    first, again = build_student(config, teacher), build_student(config, teacher)
+    first, again = (build_student(config, teacher, make()) for _ in range(2))
     assert isinstance(first, Fresh)
     torch.testing.assert_close(first.extra.weight, again.extra.weight, rtol=0, atol=0)
     assert torch.equal(state, torch.random.get_rng_state())

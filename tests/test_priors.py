@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.fft import idctn
+from scipy.ndimage import label
 
-from piddm import Axis, Grid
+from piddm import Axis, Grid, UsageError, get_pde
 from piddm.priors import GaussianField
 from piddm_pdes.burgers import BURGERS
 from piddm_pdes.darcy import DARCY
@@ -72,3 +73,20 @@ def test_finer_grids_have_the_same_law():
         for n in (32, 256)
     )
     assert small == pytest.approx(large, rel=0.03)
+
+
+def test_channels_cross_from_left_to_right():
+    """What no covariance sees: inside is one piece from one side to the other, each time."""
+    pde = get_pde("darcy-channels")
+    ((_, law),) = pde.inputs.items()
+    grid = pde.grid.resized(64)
+    media = law.sample(grid, 40, torch.Generator().manual_seed(0))
+    assert set(media.unique().tolist()) == {1.0, 12.0}
+    assert media.equal(law.sample(grid, 40, torch.Generator().manual_seed(0)))
+    for medium in media:
+        pieces, _ = label(medium.numpy() > 6, np.ones((3, 3)))
+        assert (set(pieces[0]) & set(pieces[-1])) - {0}
+    # Two or three of a width of 0.08 to 0.14, along slopes: a quarter of the area.
+    assert 0.18 < float((media > 6).double().mean()) < 0.33
+    with pytest.raises(UsageError, match="no derivative by white noise"):
+        law.white(grid)

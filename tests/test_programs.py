@@ -11,10 +11,10 @@ import sympy
 import torch
 
 from piddm import PDE, Axis, Dirichlet, Grid
-from piddm.conditions import Integral, Neumann, Robin
 from piddm.priors import GaussianField
-from piddm.programs.execution import run
+from piddm.residuals.programs import run
 from piddm.symbolic import D, Field, Param, t, x, y
+from piddm.symbolic.conditions import Integral, Neumann, Robin
 
 u, a = Field("u"), Field("a")
 k = Param("k", 0.7)
@@ -189,6 +189,17 @@ def test_shapes_and_precisions(seed):
           gradients(program, mixed, program.evaluate))  # fmt: skip
     more = {n: torch.stack([v, v]) for n, v in inputs.items()}
     close({n: v[1] for n, v in program.evaluate(more, fresh=True).items()}, wanted)
+
+
+def test_rows_change_with_only_a_param_by_their_derivative():
+    """A param beside fields in a sum that is cut to times: the row's derivative by it is -1."""
+    grid = Grid(t=Axis(0, 1, 5, time=True), x=Axis(0, 1, 6, periodic=True))
+    pde = PDE("p", "", grid, [u], {"e": D(u, t) - D(u * D(u, x), x) - k}, params=[k],
+              inputs={u.at(t=0): LAW})  # fmt: skip
+    program = pde.bind()._program(frozenset({"k"}))
+    inputs = {n: v for n, v in fields(grid.shape, 3, param=True).items() if n != "a"}
+    _, change = program.tangent(inputs, {"k": torch.ones(3, dtype=torch.float64)})
+    close(change, {"e": -torch.ones(3, 4, 6, dtype=torch.float64)})
 
 
 def test_outputs_are_the_callers():

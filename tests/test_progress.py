@@ -2,8 +2,8 @@
 
 import pytest
 
-from piddm import progress
-from piddm.training import Progress
+from piddm.tools import progress
+from piddm.tools.progress import Progress
 
 
 @pytest.fixture

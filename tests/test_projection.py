@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from piddm import PDE, Axis, Grid, Integral, Neumann, PiddmError, UsageError, get_pde
-from piddm.physics import mean_squares, term_scale
+from piddm.data.simulate import simulate
+from piddm.numerics.projection import Projection
 from piddm.priors import GaussianField, Uniform
-from piddm.projection import Projection
-from piddm.simulate import simulate
+from piddm.residuals.norms import mean_squares, term_scale
 from piddm.symbolic import D, Field, Param, laplace, t, x, y
 from piddm_pdes.burgers import BURGERS
 from piddm_pdes.darcy import DARCY

@@ -1,4 +1,4 @@
-"""The benchmark's quick preset as it is: all methods, three equations. Half of all tests' time."""
+"""The benchmark's quick preset as it is: all methods, three equations: `pytest -m bench`."""
 
 import json
 import os
@@ -8,10 +8,11 @@ import sys
 import pytest
 
 from piddm.bench.entries import BASELINE, TRUTH, default_labels
-from piddm.bench.fronts import ROUND_OFF
 from piddm.bench.report import Bench
+from piddm.metrics.fronts import ROUND_OFF
 from piddm.plugins import current
 
+pytestmark = pytest.mark.bench
 EQUATIONS = ("darcy", "poisson", "burgers")
 
 

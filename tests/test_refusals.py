@@ -8,8 +8,8 @@ import sympy
 import torch
 
 from piddm import PDE, Axis, Dirichlet, Grid, Integral, Neumann, PiddmError, UsageError
+from piddm.numerics.projection import Projection
 from piddm.priors import GaussianField
-from piddm.projection import Projection
 from piddm.symbolic import D, Field, Param, laplace, t, x, y
 from piddm_pdes.burgers import BURGERS
 from piddm_pdes.darcy import DARCY
@@ -128,7 +128,9 @@ def test_integrals_that_the_equations_imply():
               inputs={f: SMOOTH}, integrals={"m": Integral(u, 0), "n": Integral(v, 2)})  # fmt: skip
     solved = two.solve({f: zero_mean})
     assert float(solved["v"].mean()) == pytest.approx(2)
-    with pytest.raises(PiddmError, match="the integrals m, n contradict the equations"):
+    with pytest.raises(
+        PiddmError, match=r"e has no solution: .* differ by 1 on the mean over the domain"
+    ):
         two.solve({f: zero_mean + 1})
 
 
@@ -168,7 +170,7 @@ K = Param("k", 1.0)
         (lambda: pde(LINE, {"e": sympy.Eq(D(u, x), 1)}), "left - right"),
         (lambda: pde(LINE, {"e": sympy.I * D(u, x)}), "numbers are real"),
         (lambda: D(u.at(x=0), x), "is a place"),
-        (lambda: pde(LINE, {"e": sympy.Heaviside(u, 1)}).bind(), "more arguments"),
+        (lambda: pde(LINE, {"e": sympy.Heaviside(u, x)}).bind(), "at the step is a number"),
         (lambda: pde(CIRCLE.resized(4), {"e": D(u, x, 2)}).bind(order=6), "needs 7 nodes along x"),
         (lambda: pde(TIMES, {"e": D(u, t, 2) + D(u, t) - D(u, x, 2)}).bind(), "needs? time_scheme"),
         (lambda: pde(CIRCLE, {"e": D(u, x)}, conditions={"w": Dirichlet(u, 0)}), "p, w: no axis"),
@@ -180,7 +182,7 @@ K = Param("k", 1.0)
             {"u": torch.ones(1, 20), "K": torch.ones(1)}), "p has no K; known: k, u"),
         (lambda: DARCY.bind(SQUARE)({"a": torch.ones(1, 12, 12)}), "the field u is missing"),
         (lambda: DARCY.solve({"a": torch.ones(1, 12, 12)}, SQUARE), "by field, slice or param"),
-        (lambda: DARCY.solve({DARCY.fields[0]: np.ones((1, 12, 12))}, SQUARE), "pass a tensor"),
+        (lambda: DARCY.solve({DARCY.fields[0]: [1.0]}, SQUARE), "pass a tensor"),
         (lambda: DARCY.solve({DARCY.fields[0]: torch.ones(1, 12, 12)}, SQUARE,
                              start={f: torch.ones(1, 12, 12)}), "start: there is no f"),
     ],

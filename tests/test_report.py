@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +14,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from piddm import Axis, Grid, PiddmError, figures
 from piddm.config import resolve
-from piddm.engine import Distillation
 from piddm.figures.tradeoff import Point
 from piddm.interfaces import Residual, Rows
-from piddm.report import commands, write_report
+from piddm.plugins import Plugins
+from piddm.reports.run_page import commands, write_report
+from piddm.reports.tables import LABELS
+from piddm.reports.terms import ANCHORS, TERMS
+from piddm.runs.stages import Distillation
 from piddm.symbolic import Field
 from piddm_pdes.burgers import BURGERS
 
@@ -59,6 +63,43 @@ def test_the_page_stands_alone_and_is_escaped(copied):
         assert text in page
 
 
+def test_terms_are_those_of_the_vocabulary():
+    """Each quantity of the tables has its definition on the page, and its formula in the docs."""
+    page = (Path(__file__).parents[1] / "docs" / "vocabulary.md").read_text()
+    headings = re.findall(r"^### (.+)$", page, re.M)
+    assert set(TERMS) <= {h.lower().replace(",", "").replace(" ", "-") for h in headings}
+    assert {name for name, _ in TERMS.values()} <= set(headings)
+    assert set(ANCHORS.values()) <= set(TERMS)
+    assert set(LABELS) - set(ANCHORS) <= {"milliseconds", "count"}
+    assert {entry.name for entry in Plugins([]).list_all("metric")} <= set(ANCHORS)
+
+
+def test_each_link_of_the_page_has_its_definition(tiny_run):
+    page = (tiny_run.path / "report.html").read_text()
+    anchors = re.findall(r'href="#([^"]*)"', page)
+    assert {"truth", "floor", "pde-error", "energy-distance"} <= set(anchors)
+    assert all(f'<dt id="{anchor}">' in page for anchor in anchors)
+
+
+def test_a_reader_finds_each_term_its_caption_and_a_judgement(tiny_run):
+    """What a table names is linked to its sentence, and figures say what a good one is."""
+    page = (tiny_run.path / "report.html").read_text()
+    asked = {
+        "scale", "pde-error", "floor", "distance-to-solutions", "truth", "mmse-smse",
+        "energy-distance", "one-point-distance", "spectrum-distance", "self-consistency",
+        "network-calls", "values-beyond-the-range",
+    }  # fmt: skip
+    linked = set(re.findall(r'href="#([^"]*)"', page))
+    assert asked - linked <= {"scale"}  # which only the definitions name
+    for anchor in asked:
+        assert f'<dt id="{anchor}">' in page
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page, re.S)
+    assert len(captions) == 3
+    assert all(" good " in caption for caption in captions)
+    for words in ("Is it good?", "to the data", "PDE error, 1 being", "Next: "):
+        assert words in page
+
+
 def test_a_report_needs_scores(copied):
     (copied.folder / "metrics.json").unlink()
     with pytest.raises(PiddmError, match=r"metrics\.json"):
@@ -69,6 +110,7 @@ def test_a_report_needs_neither_histories_nor_a_curve(copied):
     path = copied.folder / "metrics.json"
     scores = json.loads(path.read_text())
     scores.pop("tradeoff")
+    scores.pop("sha256")  # as older ones are, which have none
     path.write_text(json.dumps(scores))
     (copied.folder / "student.history.json").unlink()
     assert write_report(copied)

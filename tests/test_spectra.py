@@ -8,8 +8,8 @@ import torch
 from scipy.fft import dctn
 
 from piddm import Axis, Grid, UsageError
-from piddm.spectra import spectrum, spectrum_distance
-from piddm.sphere import harmonics_of
+from piddm.grids.harmonics import harmonics_of
+from piddm.metrics.spectra import spectrum, spectrum_distance
 
 PERIODIC = Grid(x=Axis(0, 1, 16, periodic=True), y=Axis(0, 1, 16, periodic=True))
 MIXED = Grid(t=Axis(0, 1, 12, time=True), x=Axis(0, 1, 16, periodic=True))

@@ -12,11 +12,11 @@ import torch
 from torch_harmonics import InverseRealSHT, InverseRealVectorSHT, RealSHT, RealVectorSHT
 
 from piddm import PDE, Axis, Grid, Integral, PiddmError, UsageError
-from piddm.jacobian import Jacobian
+from piddm.data.simulate import simulate
+from piddm.grids.harmonics import Harmonics, harmonics_of
+from piddm.numerics.jacobian import Jacobian
 from piddm.plugins import get_pde
 from piddm.priors import GaussianField, ZeroOnEdge
-from piddm.simulate import simulate
-from piddm.sphere import Harmonics, harmonics_of
 from piddm.symbolic import (
     D,
     Field,
@@ -248,7 +248,7 @@ def test_operators_read_as_people_write_them():
         (lambda: equation(D(u, t, 2) - u, TIMED).bind(), "'crank-nicolson' or"),
         (lambda: equation(sympy.gamma(u)).bind(), "no torch counterpart"),
         (lambda: equation(laplace(u, S), inputs={u.at(lat=-math.pi / 2): LAW}), "at a pole"),
-        (lambda: LAW.sample(TIMED, 1, seeded()), "on a sphere alone"),
+        (lambda: LAW.sample(TIMED, 1, seeded()), "on a sphere only"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_had_is_refused_in_one_line(make, message):

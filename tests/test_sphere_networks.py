@@ -9,21 +9,22 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from piddm import Axis, Grid, UsageError
+from piddm import Axis, Grid
 from piddm.config import resolve
+from piddm.data.packing import Packing
+from piddm.grids.means import mean_square, node_weights
 from piddm.interfaces import Reach, Residual, Rows
-from piddm.metrics import Yardstick
-from piddm.models import build_teacher
+from piddm.metrics.yardstick import Yardstick
 from piddm.networks.unet import Convolution, UNet, over_poles
-from piddm.packing import Packing
-from piddm.physics import distance, mean_squares, strong, term_scale
-from piddm.projection import Projection
-from piddm.randomness import white
-from piddm.schedules import SCHEDULES
-from piddm.shared import Shared
-from piddm.students.regression import regression
+from piddm.numerics.projection import Projection
+from piddm.residuals.norms import mean_squares, term_scale
+from piddm.runs.model_files import build_teacher
 from piddm.teachers.flow import FlowTeacher
-from piddm.weighting import mean_square, node_weights
+from piddm.teachers.schedules import SCHEDULES
+from piddm.tools.randomness import white
+from piddm.training.context import TrainingContext
+from piddm.training.losses import regression
+from piddm.training.physics import distance, strong
 from piddm_pdes.darcy import DARCY
 
 SPHERE = Grid.sphere(8)
@@ -187,8 +188,8 @@ def test_losses_and_their_gradients_are_over_the_area():
     none = 0 * z
     # 2 |0 - z| over the area, whose mean square is 1/3
     for made, data, pair in ((none, z, 1 / 3), (z, none, 0.0)):
-        shared = Shared(config, teacher, projection, data, pool)
-        parts = regression(shared)(lambda noise, x=made: x, 0)
+        context = TrainingContext(config, teacher, projection, data, pool)
+        parts = regression(context)(lambda noise, x=made: x, 0)
         assert float(parts["pair"]) == pytest.approx(pair, rel=1e-5)
         assert float(parts["energy"]) == pytest.approx(2 / math.sqrt(3), rel=1e-5)
 
@@ -270,17 +271,18 @@ def test_a_turn_of_the_sphere_turns_the_answer():
     assert float((plain - moved).abs().max()) > 0.05
 
 
-def test_half_a_turn_must_be_whole():
-    with pytest.raises(UsageError, match="12 nodes cannot be, choose a multiple of 8"):
-        UNet(1, (8, 12), (False, True), widths=(8, 8), fold=2, spherical=True)
-    UNet(1, (8, 12), (False, True), widths=(8, 8), fold=2)
+def test_half_a_turn_is_whole():
+    inside = UNet(1, (8, 12), (False, True), widths=(8, 8), fold=2, spherical=True).sizes.inside
+    assert inside == (8, 16)
+    assert UNet(1, (8, 12), (False, True), widths=(8, 8), fold=2).sizes.inside == (8, 12)
 
 
 @pytest.mark.parametrize("time", [False, True])
 def test_the_quick_preset_takes_a_sphere(time):
     before = {"t": Axis(0, 1, 32, time=True)} if time else {}
     grid = Grid.sphere(64, **before).resized(32)
-    teacher = build_teacher(resolve("any", "quick"), SimpleNamespace(field_names=("u", "v")), grid)
+    pde = SimpleNamespace(field_names=("u", "v"), bounds={})
+    teacher = build_teacher(resolve("any", "quick"), pde, grid)
     packing = teacher.packing
     assert (packing.channels, packing.image) == (64 if time else 2, (32, 64))
     assert teacher.network.enter.poles

@@ -7,8 +7,8 @@ import torch
 
 from piddm import PDE, Axis, Dirichlet, Grid, UsageError
 from piddm.priors import GaussianField
+from piddm.residuals.stencils import central, staggered
 from piddm.symbolic import D, Field, Param, Slice, div, dot, grad, laplace, t, x, y
-from piddm.symbolic.stencils import central, staggered
 from piddm_pdes.burgers import BURGERS
 from piddm_pdes.darcy import DARCY
 

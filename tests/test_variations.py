@@ -6,10 +6,10 @@ import torch
 
 from piddm import UsageError
 from piddm.config import PhysicsConfig, resolve
+from piddm.numerics.projection import Projection
 from piddm.plugins import get_pde
-from piddm.projection import Projection
-from piddm.runs import fingerprints
-from piddm.variations import chosen, varied
+from piddm.residuals.variations import chosen, varied
+from piddm.runs.fingerprints import fingerprints
 
 
 def drawn(pde, grid, seed=0):

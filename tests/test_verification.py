@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 import piddm.testing
 from piddm import PDE, Axis, Dirichlet, Grid, Integral, Neumann, Robin
 from piddm.cli.app import app
-from piddm.errors import UsageError
+from piddm.data.simulate import simulate
 from piddm.interfaces import Residual
 from piddm.priors import GaussianField
-from piddm.simulate import simulate
 from piddm.symbolic import D, Field, Param, laplace, t, x, y
+from piddm.tools.errors import UsageError
 from piddm.verification import manufacture, perform, verify
 from piddm.verification.slopes import observed
 from piddm_pdes.burgers import BURGERS

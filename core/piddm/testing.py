@@ -1,4 +1,4 @@
-"""Checks for authors of equations, to import into their own tests.
+"""Checks for authors of plugins, to import into their own tests.
 
 ::
 
@@ -11,14 +11,26 @@
         check(MY_PDE)
 
 or all in one: ``piddm.testing.conforms(MY_PDE)``. What each measures: :mod:`piddm.verification`.
+
+Teachers, students, methods, solvers, backbones and metrics have a check each, which takes the class
+or function, or the name that it is registered under, and its settings:
+``piddm.testing.check_teacher(MyTeacher)``. That of a reader takes a file of its format too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from piddm.kit.lines import place
-from piddm.pde import PDE
+from piddm.conformance.check_backbone import check_backbone
+from piddm.conformance.check_method import check_method
+from piddm.conformance.check_metric import check_metric
+from piddm.conformance.check_reader import check_reader
+from piddm.conformance.check_solver import check_solver
+from piddm.conformance.check_student import check_student
+from piddm.conformance.check_teacher import check_teacher
+from piddm.equation import PDE
+from piddm.grids.grid import NodeCounts
+from piddm.plugins.lines import place
 from piddm.verification import ALL, Check, Verification, manufacture, verify
 from piddm.verification.accuracy import order_in_time, spectral_accuracy
 from piddm.verification.agreement import solver_agreement
@@ -29,9 +41,11 @@ from piddm.verification.places import rows
 from piddm.verification.structure import batch_independence, gradient, transforms
 
 __all__ = [
-    "CHECKS", "Check", "Requirement", "Verification", "batch_independence", "conforms", "floor",
-    "gradient", "manufacture", "order_in_time", "order_of_residual", "order_of_solution", "rows",
-    "scales", "solver_agreement", "spectral_accuracy", "transforms", "truth_against_zero", "verify",
+    "CHECKS", "Check", "Requirement", "Verification", "batch_independence", "check_backbone",
+    "check_method", "check_metric", "check_reader", "check_solver", "check_student",
+    "check_teacher", "conforms", "floor", "gradient", "manufacture", "order_in_time",
+    "order_of_residual", "order_of_solution", "rows", "scales", "solver_agreement",
+    "spectral_accuracy", "transforms", "truth_against_zero", "verify",
 ]  # fmt: skip
 
 
@@ -41,7 +55,7 @@ class Requirement:
     def __init__(self, name: str) -> None:
         self.__name__ = name  # pytest names the test after it
 
-    def __call__(self, pde: PDE, seed: int = 0, size: int | None = None) -> None:
+    def __call__(self, pde: PDE, seed: int = 0, size: NodeCounts | None = None) -> None:
         """Run the check.
 
         Raises:
@@ -58,7 +72,7 @@ CHECKS = [Requirement(name) for name in ALL]
 
 
 def conforms(
-    pde: PDE, checks: Sequence[str] | None = None, seed: int = 0, size: int | None = None
+    pde: PDE, checks: Sequence[str] | None = None, seed: int = 0, size: NodeCounts | None = None
 ) -> Verification:
     """Run the checks and return what was measured; the arguments are those of ``verify``.
 

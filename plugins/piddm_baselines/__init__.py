@@ -6,10 +6,6 @@ Every one takes any registered equation's residual. ``piddm bench`` compares the
 from piddm import hookimpl
 
 METHODS: dict[str, tuple[str, str]] = {
-    "flow-matching": (
-        "the teacher's probability flow, with no physics",
-        "flow_matching:FlowMatching",
-    ),
     "pidm": (
         "the teacher trained further with the residual of its posterior mean",
         "pidm:Pidm",
@@ -58,18 +54,62 @@ STUDENTS: dict[str, tuple[str, str]] = {
     ),
     "diff-instruct": (
         "pulled to the teacher's law by the difference of two scores; no pairs",
-        "distribution_matching:DiffInstructStudent",
+        "distribution_matching:diff_instruct",
     ),
     "two-step": (
         "two Euler steps of the teacher's flow, trained end to end",
-        "few_step:TwoStepStudent",
+        "few_step:two_step",
     ),
     "four-step": (
         "four Euler steps of the teacher's flow, trained end to end",
-        "few_step:FourStepStudent",
+        "few_step:four_step",
     ),
 }
 """The same of students."""
+
+EARLIER: dict[str, tuple[str, ...]] = {
+    "reflow": (
+        "reflow.ReflowStudent 86d7fab9c70ad38b",
+        "reflow.ReflowStudent 6793797faf2e6377",
+    ),
+    "consistency": (
+        "consistency.ConsistencyStudent 48e3bfd23f8a6f43",
+        "consistency.ConsistencyStudent 9bffcd707bfdeba1",
+        "consistency.ConsistencyStudent c9500341bb94fc60",
+    ),
+    "dmd": (
+        "distribution_matching.DistributionMatchingStudent 267eaa5a2e957a24",
+        "distribution_matching.DistributionMatchingStudent 410f7d7b7bb5d55b",
+    ),
+    "diff-instruct": ("distribution_matching.DiffInstructStudent 725431248b7d4767",),
+    "two-step": ("few_step.TwoStepStudent c9b8c3460f4ac250",),
+    "four-step": ("few_step.FourStepStudent 5103474ac21c2392",),
+}
+"""Students' earlier sources that gave the same results, by name: their runs stay valid."""
+
+
+ABLATIONS: dict[str, tuple[str, dict[str, str]]] = {
+    "draws": (
+        "Means over four draws of noise.",
+        {"projected-diffusion": "projected-diffusion+draws=4"},
+    ),
+    "refinement": (
+        "Refined noise of the teacher's flow.",
+        {
+            "d-flow, 1 iteration": "d-flow:iterations=1",
+            "d-flow, 5 iterations": "d-flow:iterations=5",
+            "d-flow, 20 iterations": "d-flow:iterations=20",
+        },
+    ),
+}
+"""Rows of piddm's own ablations, by name: question, and competitors by what is shown."""
+
+
+@hookimpl
+def piddm_register_ablations(register):
+    """Name the rivals' rows in ablations."""
+    for name, (question, labels) in ABLATIONS.items():
+        register(name, question, labels)
 
 
 @hookimpl
@@ -83,4 +123,5 @@ def piddm_register_methods(register):
 def piddm_register_students(register):
     """Name the variants of the student."""
     for name, (summary, location) in STUDENTS.items():
-        register.lazy(name, summary, f"piddm_baselines.{location}")
+        earlier = [f"piddm_baselines.{source}" for source in EARLIER.get(name, ())]
+        register.lazy(name, summary, f"piddm_baselines.{location}", earlier)

@@ -23,13 +23,13 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from piddm.errors import UsageError
 from piddm.interfaces import Method
-from piddm.physics import NORMS, PhysicsLoss
-from piddm.randomness import generator
-from piddm.sampling import last
-from piddm.shared import Shared
-from piddm.teachers.flow import FlowTeacher
+from piddm.teachers.sampling import last
+from piddm.teachers.teacher import Teacher
+from piddm.tools.errors import UsageError
+from piddm.tools.randomness import generator
+from piddm.training.context import TrainingContext
+from piddm.training.physics import NORMS, PhysicsLoss
 
 EARLIEST = 1e-4
 """Least time of training: the flow matching loss divides by the noise level."""
@@ -50,25 +50,28 @@ class TrainedFlow(Method):
     """A flow that is the teacher trained further, with physics in its loss.
 
     Args:
-        shared: Teacher, data and residual; the student's budget.
+        context: Teacher, data and residual; the student's budget.
         norm: How a residual is measured: ``strong`` or ``distance``.
         steps: Steps of the flow from noise to a sample; those of the run's pairs where None.
 
     Attributes:
-        name: The method's, for messages and random numbers.
+        flow: The flow that is trained.
     """
 
-    name: str
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The method's name, for messages and random numbers."""
 
-    def __init__(self, shared: Shared, norm: str, steps: int | None) -> None:
+    def __init__(self, context: TrainingContext, norm: str, steps: int | None) -> None:
         if norm not in NORMS:
             raise UsageError(f"{self.name}: norm is {' or '.join(NORMS)}, not {norm!r}")
         if steps is not None and steps < 1:
             raise UsageError(f"{self.name}: steps is at least 1, not {steps}")
-        self.shared = shared
-        self.steps = shared.config.pairs.steps if steps is None else steps
-        self.physics = NORMS[norm](shared.projection, shared.packing)
-        self.trained = trainable(shared.teacher)
+        self.context = context
+        self.steps = context.config.pairs.steps if steps is None else steps
+        self.physics = NORMS[norm](context.projection, context.packing)
+        self.trained = self.flow = trainable(context.teacher)
 
     @abstractmethod
     def loss(self, module: nn.Module, step: int) -> dict[str, Tensor]:
@@ -76,26 +79,29 @@ class TrainedFlow(Method):
 
     def sample(self, noise: Tensor, generator: Generator) -> Tensor:
         """Integrate the trained flow, as the teacher's is; there is no other chance in it."""
-        assert isinstance(self.trained, FlowTeacher)
-        return last(self.trained.sample(noise, self.steps))
+        return last(self.flow.sample(noise, self.steps))
+
+    def networks(self) -> list[nn.Module]:
+        """Return the network of the trained flow."""
+        return [self.flow.network]
 
     def draw(self, step: int) -> Batch:
         """Return a batch of data under coloured noise, at stratified times."""
-        shared, schedule = self.shared, self.shared.teacher.schedule
-        draw = generator(shared.config.seed, self.name, step)
-        index = torch.randint(len(shared.data), (shared.config.student.batch,), generator=draw)
-        x0 = shared.data[index].to(shared.device)
+        context, schedule = self.context, self.context.teacher.schedule
+        draw = generator(context.config.seed, self.name, step)
+        index = torch.randint(len(context.data), (context.config.student.batch,), generator=draw)
+        x0 = context.data[index].to(context.device)
         t = schedule.draw(len(x0), draw).to(x0).clamp_min(EARLIEST)
         noise = torch.randn(x0.shape, generator=draw, dtype=x0.dtype).to(x0.device)
         a, s = schedule.alpha(t)[:, None, None, None], schedule.sigma(t)[:, None, None, None]
-        return Batch(x0, a * x0 + s * shared.packing.colour(noise), t, a, s)
+        return Batch(x0, a * x0 + s * context.packing.colour(noise), t, a, s)
 
     def predict(self, module: nn.Module, batch: Batch, unroll: int) -> tuple[Tensor, Tensor]:
         """Return the flow matching loss, and the prediction of x0 by ``unroll`` calls."""
-        schedule, x, a, s = self.shared.teacher.schedule, batch.xt, batch.alpha, batch.sigma
+        schedule, x, a, s = self.context.teacher.schedule, batch.xt, batch.alpha, batch.sigma
         size = (a**2 + s**2).sqrt()
         found = module(x, batch.t)
-        flow = self.shared.packing.weigh((found - batch.x0) * size / s).square().mean()
+        flow = self.context.packing.weigh((found - batch.x0) * size / s).square().mean()
         for n in range(unroll - 1, 0, -1):
             t = batch.t * n / unroll
             noise = (x - a * found) / s
@@ -105,7 +111,7 @@ class TrainedFlow(Method):
         return flow, found
 
 
-def trainable(teacher: FlowTeacher) -> FlowTeacher:
+def trainable(teacher: Teacher) -> Teacher:
     """Return a copy to be trained that denoises when called: wrappers of modules see calls only."""
     copied = copy.deepcopy(teacher).requires_grad_(True)
     setattr(copied, "forward", copied.denoise)  # noqa: B010  of one object, not of its class

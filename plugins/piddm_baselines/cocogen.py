@@ -26,10 +26,10 @@ import itertools
 import torch
 from torch import Generator, Tensor
 
-from piddm.errors import UsageError
 from piddm.interfaces import Method
-from piddm.randomness import generator as drawn_from
-from piddm.shared import Shared
+from piddm.tools.errors import UsageError
+from piddm.tools.randomness import generator as drawn_from
+from piddm.training.context import TrainingContext
 from piddm_baselines._guiding import Rows, heun
 
 SAMPLES, ROUNDS = 8, 30
@@ -40,7 +40,7 @@ class CoCoGen(Method):
     """Samples the teacher's flow, and corrects its end.
 
     Args:
-        shared: Teacher, data and residual.
+        context: Teacher, data and residual.
         steps: Steps of the flow.
         during: N, the last steps after which a correction is made.
         after: M, corrections of what the flow ends at. They take no network.
@@ -54,7 +54,7 @@ class CoCoGen(Method):
     """
 
     def __init__(
-        self, shared: Shared, *, steps: int = 20, during: int = 10, after: int = 200,
+        self, context: TrainingContext, *, steps: int = 20, during: int = 10, after: int = 200,
         rate: float = 1.5,
     ) -> None:  # fmt: skip
         if steps < 1 or not 0 <= during <= steps or after < 0 or not 0 < rate < 2:
@@ -62,9 +62,9 @@ class CoCoGen(Method):
                 "cocogen: steps are at least 1, during from 0 to steps, after at least 0, the rate "
                 "between 0 and 2"
             )
-        self.teacher, self.steps, self.during, self.after = shared.teacher, steps, during, after
-        self._rows = Rows(shared)
-        self.size = rate / (2 * self._largest(shared))
+        self.teacher, self.steps, self.during, self.after = context.teacher, steps, during, after
+        self._rows = Rows(context)
+        self.size = rate / (2 * self._largest(context))
 
     def sample(self, noise: Tensor, generator: Generator) -> Tensor:
         """Return the corrected end of the flow."""
@@ -87,9 +87,9 @@ class CoCoGen(Method):
         return x.detach() - self.size * slope
 
     @torch.no_grad()
-    def _largest(self, shared: Shared) -> float:
+    def _largest(self, context: TrainingContext) -> float:
         """Return the largest eigenvalue of J^T J, on some of the data."""
-        x = shared.data[:SAMPLES].to(shared.device)
+        x = context.data[:SAMPLES].to(context.device)
         v = torch.randn(x.shape, generator=drawn_from(0, "cocogen")).to(x)
         norm = v.new_ones(len(v))
         for _ in range(ROUNDS):

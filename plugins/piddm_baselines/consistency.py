@@ -28,18 +28,32 @@ is a network larger for it.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from piddm.packing import Packing
-from piddm.randomness import generator
-from piddm.schedules import SCHEDULES, Schedule
-from piddm.shared import Shared
-from piddm.students.one_step import OneStepStudent
-from piddm.students.regression import fresh, total
-from piddm.teachers.flow import FlowTeacher
-from piddm.training import Loss
+from piddm.students.flow_student import FlowStudent
+from piddm.teachers.schedules import SCHEDULES, Schedule
+from piddm.teachers.teacher import Teacher
+from piddm.tools.randomness import generator
+from piddm.training.context import TrainingContext
+from piddm.training.losses import fresh, total
+from piddm.training.optimisation import Loss
+
+CITATION = r"""
+@misc{song2023consistency,
+  title = {Consistency Models},
+  author = {Song, Yang and Dhariwal, Prafulla and Chen, Mark and Sutskever, Ilya},
+  year = {2023},
+  eprint = {2303.01469},
+  archivePrefix = {arXiv},
+}
+"""
+"""Sources of the method, for ``piddm cite``: BibTeX."""
+
+Turn = Callable[[Tensor, Tensor], Tensor]
 
 LEVELS = 10
 """Steps from noise to data."""
@@ -52,31 +66,32 @@ distance to solutions 8.1e-3 and 8.9e-3.
 """
 
 
-class ConsistencyStudent(OneStepStudent):
+@final
+class ConsistencyStudent(FlowStudent):
     """A map from any noise level to the flow's end; called once, at the noise end.
 
     Args:
         teacher: Where the weights, the normalisation, the colour and the schedule come from.
     """
 
-    def __init__(self, teacher: FlowTeacher) -> None:
+    def __init__(self, teacher: Teacher) -> None:
         super().__init__(teacher)
         self.target = copy.deepcopy(teacher.network)
-        self.schedule = teacher.schedule
 
     def forward(self, noise: Tensor, t: Tensor | None = None) -> Tensor:
         """Return samples of white noise; given times, the flow's ends from states ``noise``."""
         if t is None:
             x = self.packing.colour(noise)
             return self(x, x.new_ones(len(x)))
-        return ends(self.network, self.packing, self.schedule, noise, t)
+        return ends(self.turn, self.schedule, noise, t)
 
-    def objective(self, shared: Shared) -> Loss:
+    def objective(self, context: TrainingContext) -> Loss:
         """Return the error of consistency along the teacher's flow, and what every student has."""
-        settings, packing, teacher = shared.config.student, shared.packing, shared.teacher
+        settings, packing, teacher = context.config.student, context.packing, context.teacher
         schedule, count = teacher.schedule, settings.batch
         times = schedule.times(LEVELS).flip(0).to(packing.mean)
         self.target.requires_grad_(False)
+        average = self.with_network(self.target)
 
         def loss(module: nn.Module, step: int) -> dict[str, Tensor]:
             with torch.no_grad():
@@ -84,34 +99,34 @@ class ConsistencyStudent(OneStepStudent):
                     self.target.parameters(), self.network.parameters(), strict=True
                 ):
                     mean.lerp_(own, 1 - KEEP)
-            draw = generator(shared.config.seed, "student", step)
-            data = shared.data[torch.randint(len(shared.data), (count,), generator=draw)]
+            draw = generator(context.config.seed, "student", step)
+            data = context.data[torch.randint(len(context.data), (count,), generator=draw)]
             level = (LEVELS * SCHEDULES["linear"].draw(count, draw)).long().clamp(max=LEVELS - 1)
             level[0] = LEVELS - 1  # the energy score takes two samples, in the smallest batch too
             now, then = times[level + 1], times[level]
-            white = torch.randn(data.shape, generator=draw, dtype=data.dtype).to(shared.device)
-            more = packing.colour(fresh(shared, draw))
+            white = torch.randn(data.shape, generator=draw, dtype=data.dtype).to(context.device)
+            more = packing.colour(fresh(context, draw))
             with torch.no_grad():
                 a, s = _image(schedule.alpha(now)), _image(schedule.sigma(now))
-                x = a * data.to(shared.device) + s * packing.colour(white)
+                x = a * data.to(context.device) + s * packing.colour(white)
                 further = heun(teacher, x, now, then)
-                goal = ends(self.target, packing, schedule, further, then)
+                goal = ends(average.turn, schedule, further, then)
             x = module(torch.cat([x, more]), torch.cat([now, now.new_ones(len(more))]))
             away = LEVELS * packing.weigh(x[:count] - goal).square().mean()
             samples = torch.cat([x[:count][level == LEVELS - 1], x[count:]])
-            return total(shared, {"consistency": away}, x[count:], samples, draw)
+            return total(context, {"consistency": away}, x[count:], samples, draw)
 
         return loss
 
 
-def ends(network: nn.Module, packing: Packing, schedule: Schedule, x: Tensor, t: Tensor) -> Tensor:
-    """Return f(x, t), the estimated end of the flow from states x."""
+def ends(turn: Turn, schedule: Schedule, x: Tensor, t: Tensor) -> Tensor:
+    """Return f(x, t), the estimated end of the flow from states x; F is ``turn``."""
     s = _image(schedule.sigma(t))
     size = (_image(schedule.alpha(t)) ** 2 + s**2).sqrt()
-    return x / size + s / size * packing.respond(network, x / size, t)
+    return x / size + s / size * turn(x / size, t)
 
 
-def heun(teacher: FlowTeacher, x: Tensor, now: Tensor, then: Tensor) -> Tensor:
+def heun(teacher: Teacher, x: Tensor, now: Tensor, then: Tensor) -> Tensor:
     """Return the states that one step of the teacher's sampler makes, each from its own time."""
     step = _image(then - now)
     v = teacher.velocity(x, now)

@@ -9,8 +9,8 @@ holds the noise to its prior but the flow itself: a gradient by z is one by x ti
 Jacobian, large only along directions in which data vary (their implicit regularisation).
 
 What differs: the solver is the teacher's own, Heun's with few steps; the line search is a
-backtracking one on a batch of independent problems (:mod:`piddm.solvers.lbfgs`), so that an
-iteration is one pass forward and one backward; and the cost may be the squared distance to the
+backtracking one on a batch of independent problems (:mod:`piddm.numerics.algebra.lbfgs`), so that
+an iteration is one pass forward and one backward; and the cost may be the squared distance to the
 nearest solution instead of the residual's mean square.
 
 Measured on 32 x 32 nodes of Burgers and Darcy, that regularisation is not enough: with every
@@ -24,11 +24,11 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from piddm.errors import UsageError
 from piddm.interfaces import Method
-from piddm.sampling import last
-from piddm.shared import Shared
-from piddm.solvers.lbfgs import minimise
+from piddm.numerics.algebra.lbfgs import minimise
+from piddm.teachers.sampling import last
+from piddm.tools.errors import UsageError
+from piddm.training.context import TrainingContext
 from piddm_baselines._guiding import squares
 
 TOGETHER = 16
@@ -39,7 +39,7 @@ class DFlow(Method):
     """Optimises noise through the teacher's flow.
 
     Args:
-        shared: Teacher and residual.
+        context: Teacher and residual.
         iterations: Evaluations of the cost and its gradient, those of line searches among them:
             each is a pass through the flow and one back.
         steps: Steps of the flow; as many as the student's pairs have where left out.
@@ -50,14 +50,14 @@ class DFlow(Method):
     """
 
     def __init__(
-        self, shared: Shared, *, iterations: int = 20, steps: int | None = None,
+        self, context: TrainingContext, *, iterations: int = 20, steps: int | None = None,
         norm: str = "distance",
     ) -> None:  # fmt: skip
-        steps = shared.config.pairs.steps if steps is None else steps
+        steps = context.config.pairs.steps if steps is None else steps
         if iterations < 1 or steps < 1:
             raise UsageError("d-flow: iterations and steps are at least 1")
-        self.teacher, self.iterations, self.steps = shared.teacher, iterations, steps
-        self._squares = squares(shared, norm)
+        self.teacher, self.iterations, self.steps = context.teacher, iterations, steps
+        self._squares = squares(context, norm)
 
     def sample(self, noise: Tensor, generator: Generator) -> Tensor:
         """Return where the flow ends from the noise that was found."""
@@ -72,4 +72,4 @@ class DFlow(Method):
         return self._end(found.view_as(noise))
 
     def _end(self, noise: Tensor) -> Tensor:
-        return last(self.teacher.flow(noise, self.steps))
+        return last(self.teacher.sample(noise, self.steps))

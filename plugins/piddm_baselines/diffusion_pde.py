@@ -31,9 +31,9 @@ import itertools
 import torch
 from torch import Generator, Tensor
 
-from piddm.errors import UsageError
 from piddm.interfaces import Method
-from piddm.shared import Shared
+from piddm.tools.errors import UsageError
+from piddm.training.context import TrainingContext
 from piddm_baselines._guiding import heun, squares
 
 TINY = 1e-30
@@ -44,7 +44,7 @@ class DiffusionPDE(Method):
     r"""Samples the teacher's flow, led by physics at the end.
 
     Args:
-        shared: Teacher and residual.
+        context: Teacher and residual.
         steps: Steps of the flow.
         weight: w, or, with a fixed rule, :math:`\zeta` times the dimension of a state, which makes
             it the root-mean-square move of a step where the norm is ``distance``.
@@ -57,7 +57,7 @@ class DiffusionPDE(Method):
     """
 
     def __init__(
-        self, shared: Shared, *, steps: int = 50, weight: float = 0.3, share: float = 0.2,
+        self, context: TrainingContext, *, steps: int = 50, weight: float = 0.3, share: float = 0.2,
         norm: str = "strong", rule: str = "relative",
     ) -> None:  # fmt: skip
         if steps < 1 or weight < 0 or not 0 <= share <= 1:
@@ -66,9 +66,9 @@ class DiffusionPDE(Method):
             )
         if rule not in ("relative", "fixed"):
             raise UsageError(f"diffusion-pde: rule is relative or fixed, not {rule}")
-        self.teacher, self.steps, self.weight, self.share = shared.teacher, steps, weight, share
+        self.teacher, self.steps, self.weight, self.share = context.teacher, steps, weight, share
         self.relative = rule == "relative"
-        self._squares = squares(shared, norm)
+        self._squares = squares(context, norm)
 
     def sample(self, noise: Tensor, generator: Generator) -> Tensor:
         """Return what the flow ends at."""

@@ -10,7 +10,7 @@ metric of that noise
 
 and the student is moved along :math:`g / \overline{|x - D_\text{teacher}|}` (mean over one sample),
 which is the paper's weight of noise levels. The fake denoiser is a copy of the teacher that is
-trained, beside the student and on its samples alone, by the teacher's own loss.
+trained, beside the student and only on its samples, by the teacher's own loss.
 
 * ``dmd``: with a regression to the teacher's pairs, of weight 1/4 as in the paper (Yin et al.,
   One-step Diffusion with Distribution Matching Distillation, arXiv 2311.18828).
@@ -29,46 +29,77 @@ sampling, and a stored student is a network larger for it.
 from __future__ import annotations
 
 import copy
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from piddm.randomness import generator
-from piddm.shared import Shared
-from piddm.students.one_step import OneStepStudent
-from piddm.students.regression import fresh, total
-from piddm.teachers.flow import FlowTeacher
-from piddm.training import Loss
+from piddm.students.flow_student import FlowStudent
+from piddm.teachers.teacher import Teacher
+from piddm.tools.errors import UsageError
+from piddm.tools.randomness import generator
+from piddm.training.context import TrainingContext
+from piddm.training.losses import fresh, total
+from piddm.training.optimisation import Loss
+
+CITATION = r"""
+@misc{yin2024onestep,
+  title = {One-step Diffusion with Distribution Matching Distillation},
+  author = {Yin, Tianwei and Gharbi, Micha{\"e}l and Zhang, Richard and Shechtman, Eli and
+    Durand, Fr{\'e}do and Freeman, William T. and Park, Taesung},
+  year = {2024},
+  eprint = {2311.18828},
+  archivePrefix = {arXiv},
+}
+@misc{luo2023diffinstruct,
+  title = {{Diff-Instruct}: A Universal Approach for Transferring Knowledge From Pre-trained
+    Diffusion Models},
+  author = {Luo, Weijian and Hu, Tianyang and Zhang, Shifeng and Sun, Jiacheng and Li, Zhenguo
+    and Zhang, Zhihua},
+  year = {2023},
+  eprint = {2305.18455},
+  archivePrefix = {arXiv},
+}
+"""
+"""Sources of the method, for ``piddm cite``: BibTeX."""
 
 MARGIN = 0.02
-"""How near to data and to noise alone the laws are compared."""
+"""Distance of the times at which the laws are compared from 0, the data, and from 1, noise."""
 
 
-class DistributionMatchingStudent(OneStepStudent):
-    """The one-step student, moved by the difference of two denoisers.
+@final
+class DistributionMatchingStudent(FlowStudent):
+    """A student of one call, moved by the difference of two denoisers.
 
     Args:
         teacher: Where the weights, the normalisation and the colour come from.
-
-    Attributes:
         regression: Weight of the squared distance to the teacher's samples.
+
+    Raises:
+        UsageError: If that is negative.
     """
 
-    regression: float = 0.25
-
-    def __init__(self, teacher: FlowTeacher) -> None:
+    def __init__(self, teacher: Teacher, regression: float = 0.25) -> None:
+        if regression < 0:
+            raise UsageError(f"dmd: regression is at least 0, not {regression}")
         super().__init__(teacher)
+        self.regression = regression
         self.fake = copy.deepcopy(teacher.network)
 
-    def objective(self, shared: Shared) -> Loss:
+    def forward(self, noise: Tensor) -> Tensor:
+        """Return packed samples x0 of the shape of ``noise``."""
+        x = self.packing.colour(noise)
+        return x + self.turn(x, x.new_ones(x.shape[0]))
+
+    def objective(self, context: TrainingContext) -> Loss:
         """Return the student's loss and the fake's, of which neither moves the other's weights."""
-        settings, packing, teacher = shared.config.student, shared.packing, shared.teacher
-        fake = FlowTeacher(self.fake, packing, teacher.schedule)
+        settings, packing, teacher = context.config.student, context.packing, context.teacher
+        fake = self.with_network(self.fake)
 
         def loss(module: nn.Module, step: int) -> dict[str, Tensor]:
-            draw = generator(shared.config.seed, "student", step)
-            noise, target = shared.pairs.draw(settings.batch, draw)
-            x = module(torch.cat([noise, fresh(shared, draw)]))
+            draw = generator(context.config.seed, "student", step)
+            noise, target = context.pairs.draw(settings.batch, draw)
+            x = module(torch.cat([noise, fresh(context, draw)]))
             t = MARGIN + (1 - 2 * MARGIN) * torch.rand(len(x), generator=draw).to(x)
             white = torch.randn(x.shape, generator=draw, dtype=x.dtype).to(x.device)
             slope = difference(teacher, fake, x, packing.colour(white), t)
@@ -79,21 +110,18 @@ class DistributionMatchingStudent(OneStepStudent):
             if self.regression:
                 away = packing.weigh(x[: len(target)] - target)
                 parts["pair"] = self.regression * away.square().mean()
-            return total(shared, parts, x[len(target) :], x, draw)
+            return total(context, parts, x[len(target) :], x, draw)
 
         return loss
 
 
-class DiffInstructStudent(DistributionMatchingStudent):
-    """The same without pairs."""
-
-    regression = 0.0
+def diff_instruct(teacher: Teacher) -> DistributionMatchingStudent:
+    """Return the student without pairs."""
+    return DistributionMatchingStudent(teacher, regression=0.0)
 
 
 @torch.no_grad()
-def difference(
-    teacher: FlowTeacher, fake: FlowTeacher, x: Tensor, noise: Tensor, t: Tensor
-) -> Tensor:
+def difference(teacher: Teacher, fake: Teacher, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     """Return the gradient of the divergence in the samples, up to the noise level's weight.
 
     Args:

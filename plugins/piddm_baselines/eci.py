@@ -35,29 +35,31 @@ import itertools
 import torch
 from torch import Generator, Tensor
 
-from piddm.errors import UsageError
 from piddm.interfaces import Method
-from piddm.shared import Shared
+from piddm.tools.errors import UsageError
+from piddm.training.context import TrainingContext
 
 
 class Eci(Method):
     """Corrects the teacher's estimate at every noise level, and adds noise to it again.
 
     Args:
-        shared: What methods share.
+        context: Teacher, data, pairs and residual.
         steps: Noise levels.
         mixing: Rounds at each of them, M.
         renew: Rounds after which noise is drawn anew, R; 0 keeps the first.
     """
 
-    def __init__(self, shared: Shared, *, steps: int = 10, mixing: int = 1, renew: int = 4) -> None:
+    def __init__(
+        self, context: TrainingContext, *, steps: int = 10, mixing: int = 1, renew: int = 4
+    ) -> None:
         if steps < 1 or mixing < 1 or renew < 0:
             raise UsageError("eci: steps and mixing are at least 1, renew is at least 0")
-        self.shared, self.steps, self.mixing, self.renew = shared, steps, mixing, renew
+        self.context, self.steps, self.mixing, self.renew = context, steps, mixing, renew
 
     def sample(self, noise: Tensor, generator: Generator) -> Tensor:
         """Return samples that satisfy the equation to round-off."""
-        teacher, packing = self.shared.teacher, self.shared.packing
+        teacher, packing = self.context.teacher, self.context.packing
         schedule, rounds = teacher.schedule, 0
         x = z = packing.colour(noise)
         for now, then in itertools.pairwise(schedule.times(self.steps).to(noise)):
@@ -67,7 +69,7 @@ class Eci(Method):
                     white = torch.randn(noise.shape, generator=generator, dtype=noise.dtype)
                     z = packing.colour(white.to(noise.device))
                 estimate = teacher.denoise(x, now.expand(len(x)))
-                estimate = estimate - self.shared.away(estimate)
+                estimate = estimate - self.context.away(estimate)
                 t = now if left else then
                 x = schedule.alpha(t) * estimate + schedule.sigma(t) * z
-        return self.shared.project(x)
+        return self.context.project(x)

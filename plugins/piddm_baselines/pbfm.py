@@ -29,8 +29,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from piddm.errors import UsageError
-from piddm.shared import Shared
+from piddm.tools.errors import UsageError
+from piddm.training.context import TrainingContext
 from piddm_baselines._trained import TrainedFlow, weighted
 
 TINY = 1e-30
@@ -41,24 +41,27 @@ class Pbfm(TrainedFlow):
     """The teacher trained further with the residual of unrolled predictions.
 
     Args:
-        shared: Teacher, data and residual; the student's budget.
+        context: Teacher, data and residual; the student's budget.
         unroll: Network calls of a prediction in the last part of training; it begins with 1.
         power: p, how fast a residual's weight falls with the noise.
         norm: ``strong``, the mean square, or ``distance``, that to the nearest solution.
         steps: Steps of the flow from noise to a sample; those of the run's pairs where None.
     """
 
-    name = "pbfm"
+    @property
+    def name(self) -> str:
+        """The method's name."""
+        return "pbfm"
 
     def __init__(
-        self, shared: Shared, *, unroll: int = 4, power: float = 8.0, norm: str = "strong",
-        steps: int | None = None,
+        self, context: TrainingContext, *, unroll: int = 4, power: float = 8.0,
+        norm: str = "strong", steps: int | None = None,
     ) -> None:  # fmt: skip
         if unroll < 1 or power < 0:
             raise UsageError(
                 f"{self.name}: unroll is at least 1 and power at least 0, not {unroll} and {power}"
             )
-        super().__init__(shared, norm, steps)
+        super().__init__(context, norm, steps)
         self.unroll, self.power = unroll, power
 
     def loss(self, module: nn.Module, step: int) -> dict[str, Tensor]:
@@ -67,7 +70,7 @@ class Pbfm(TrainedFlow):
         The gradient of ``loss`` is ConFIG's, not that of the sum.
         """
         batch = self.draw(step)
-        grown = 1 + step * self.unroll // self.shared.config.student.steps
+        grown = 1 + step * self.unroll // self.context.config.student.steps
         flow, found = self.predict(module, batch, min(grown, self.unroll))
         weights = (1 - batch.t[:, None, None, None]) ** self.power
         physics = weighted(self.physics, found, weights)

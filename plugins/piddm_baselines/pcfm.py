@@ -36,44 +36,49 @@ import itertools
 
 from torch import Generator, Tensor
 
-from piddm.errors import UsageError
 from piddm.interfaces import Method
-from piddm.shared import Shared
+from piddm.tools.errors import UsageError
+from piddm.training.context import TrainingContext
 
 
 class Pcfm(Method):
     """Projects the end of the flow at every step.
 
     Args:
-        shared: What methods share.
+        context: Teacher, data, pairs and residual.
         steps: Steps of the flow.
         penalty: Weight of the relaxed correction, the paper's lambda; 0 leaves it out.
         noise: What a step interpolates with: the ``first`` noise, or the ``flow``'s own estimate.
     """
 
     def __init__(
-        self, shared: Shared, *, steps: int = 5, penalty: float = 0.0, noise: str = "first"
+        self,
+        context: TrainingContext,
+        *,
+        steps: int = 5,
+        penalty: float = 0.0,
+        noise: str = "first",
     ) -> None:
         if steps < 1 or penalty < 0 or noise not in ("flow", "first"):
             raise UsageError(
                 "pcfm: at least 1 step, a penalty of at least 0, and noise is flow or first"
             )
-        self.shared, self.steps, self.penalty, self.noise = shared, steps, penalty, noise
+        self.context, self.steps, self.penalty, self.noise = context, steps, penalty, noise
 
     def sample(self, noise: Tensor, generator: Generator) -> Tensor:
         """Return samples that satisfy the equation to round-off."""
-        teacher = self.shared.teacher
+        teacher = self.context.teacher
         schedule = teacher.schedule
-        x = first = self.shared.packing.colour(noise)
+        x = first = self.context.packing.colour(noise)
         for now, then in itertools.pairwise(schedule.times(self.steps).to(noise)):
             end = teacher.denoise(x, now.expand(len(x)))
             own = (x - schedule.alpha(now) * end) / schedule.sigma(now)
             z = own if self.noise == "flow" else first
             a, s = schedule.alpha(then), schedule.sigma(then)
-            x = a * (end - self.shared.away(end)) + s * z
+            x = a * (end - self.context.away(end)) + s * z
             if self.penalty and then > 0:
                 x = self.relax(x, (1 - a) * end - s * own)
-        return self.shared.project(x)
+        return self.context.project(x)
 
     def relax(self, x: Tensor, rest: Tensor) -> Tensor:
         """Return the state near x whose flow, at its frozen velocity, ends near a solution.
@@ -82,4 +87,4 @@ class Pcfm(Method):
             x: States.
             rest: Their way to the end.
         """
-        return x - self.penalty / (1 + self.penalty) * self.shared.away(x + rest)
+        return x - self.penalty / (1 + self.penalty) * self.context.away(x + rest)

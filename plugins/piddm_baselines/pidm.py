@@ -25,37 +25,36 @@ residuals are normalised here, and means are taken.
 from __future__ import annotations
 
 import math
+from typing import final
 
 from torch import Tensor, nn
 
-from piddm.errors import UsageError
-from piddm.shared import Shared
+from piddm.tools.errors import UsageError
+from piddm.training.context import TrainingContext
 from piddm_baselines._trained import TrainedFlow, weighted
 
 FLOOR = 1e-3
 """Least variance, over that of pure noise, 1: the paper's at the second of 100 steps, about."""
 
 
-class Pidm(TrainedFlow):
-    """The teacher trained further with the residual of its mean.
+class VirtualObservation(TrainedFlow):
+    """The teacher trained further with the residual of a prediction of its samples.
 
     Args:
-        shared: Teacher, data and residual; the student's budget.
+        context: Teacher, data and residual; the student's budget.
         weight: c, the weight of the residual.
         norm: ``strong``, the mean square, or ``distance``, that to the nearest solution.
         steps: Steps of the flow from noise to a sample; those of the run's pairs where None.
+        unroll: Network calls from x_t to the prediction.
     """
 
-    name, unroll = "pidm", 1
-
     def __init__(
-        self, shared: Shared, *, weight: float = 0.1, norm: str = "strong",
-        steps: int | None = None,
-    ) -> None:  # fmt: skip
+        self, context: TrainingContext, weight: float, norm: str, steps: int | None, unroll: int
+    ) -> None:
         if not 0 <= weight < math.inf:
             raise UsageError(f"{self.name}: weight is at least 0 and finite, not {weight}")
-        super().__init__(shared, norm, steps)
-        self.weight = weight
+        super().__init__(context, norm, steps)
+        self.weight, self.unroll = weight, unroll
 
     def loss(self, module: nn.Module, step: int) -> dict[str, Tensor]:
         """Return ``flow``, ``physics``, the plain residual of predictions, and their ``loss``.
@@ -69,24 +68,50 @@ class Pidm(TrainedFlow):
         return {"loss": flow + self.weight * physics, "flow": flow, "physics": physics}
 
 
-class SampledPidm(Pidm):
+@final
+class Pidm(VirtualObservation):
+    """The teacher trained further with the residual of its mean.
+
+    Args:
+        context: Teacher, data and residual; the student's budget.
+        weight: c, the weight of the residual.
+        norm: ``strong``, the mean square, or ``distance``, that to the nearest solution.
+        steps: Steps of the flow from noise to a sample; those of the run's pairs where None.
+    """
+
+    @property
+    def name(self) -> str:
+        """The method's name."""
+        return "pidm"
+
+    def __init__(
+        self, context: TrainingContext, *, weight: float = 0.1, norm: str = "strong",
+        steps: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(context, weight, norm, steps, unroll=1)
+
+
+@final
+class SampledPidm(VirtualObservation):
     """The teacher trained further with the residual of samples.
 
     Args:
-        shared: Teacher, data and residual; the student's budget.
+        context: Teacher, data and residual; the student's budget.
         weight: c, the weight of the residual.
         norm: ``strong``, the mean square, or ``distance``, that to the nearest solution.
         steps: Steps of the flow from noise to a sample; those of the run's pairs where None.
         unroll: Network calls from x_t to the sample whose residual is taken.
     """
 
-    name = "pidm-sampled"
+    @property
+    def name(self) -> str:
+        """The method's name."""
+        return "pidm-sampled"
 
     def __init__(
-        self, shared: Shared, *, weight: float = 0.03, norm: str = "strong",
+        self, context: TrainingContext, *, weight: float = 0.03, norm: str = "strong",
         steps: int | None = None, unroll: int = 3,
     ) -> None:  # fmt: skip
         if unroll < 2:
             raise UsageError(f"{self.name}: unroll is at least 2, not {unroll}; pidm has 1")
-        super().__init__(shared, weight=weight, norm=norm, steps=steps)
-        self.unroll = unroll
+        super().__init__(context, weight, norm, steps, unroll)

@@ -34,33 +34,33 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from piddm.errors import UsageError
 from piddm.interfaces import Method
-from piddm.shared import Shared
+from piddm.tools.errors import UsageError
+from piddm.training.context import TrainingContext
 
 
 class ProjectedDiffusion(Method):
     """Projects every step of annealed Langevin dynamics.
 
     Args:
-        shared: What methods share.
+        context: Teacher, data, pairs and residual.
         steps: Noise levels.
         inner: Langevin steps at each, M.
         size: Their length h, over the variance of the noise.
     """
 
     def __init__(
-        self, shared: Shared, *, steps: int = 40, inner: int = 2, size: float = 0.1
+        self, context: TrainingContext, *, steps: int = 40, inner: int = 2, size: float = 0.1
     ) -> None:
         if steps < 1 or inner < 1 or not 0 < size < 2:
             raise UsageError(
                 "projected-diffusion: steps and inner are at least 1, the size between 0 and 2"
             )
-        self.shared, self.steps, self.inner, self.size = shared, steps, inner, size
+        self.context, self.steps, self.inner, self.size = context, steps, inner, size
 
     def sample(self, noise: Tensor, generator: Generator) -> Tensor:
         """Return samples that satisfy the equation to round-off."""
-        teacher, packing = self.shared.teacher, self.shared.packing
+        teacher, packing = self.context.teacher, self.context.packing
         schedule = teacher.schedule
         x = packing.colour(noise)
         for t in schedule.times(self.steps)[:-1].to(noise):
@@ -70,5 +70,5 @@ class ProjectedDiffusion(Method):
                 away = x - a * teacher.denoise(x, t.expand(len(x)))
                 kick = math.sqrt(2 * self.size) * s * packing.colour(white.to(noise.device))
                 x = x - self.size * away + kick
-                x = x - self.shared.away(x)
-        return self.shared.project(x)
+                x = x - self.context.away(x)
+        return self.context.project(x)

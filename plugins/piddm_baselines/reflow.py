@@ -21,39 +21,49 @@ holds those samples in place against physics: on Burgers the student lost two fi
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor, nn
 
-from piddm.randomness import generator
-from piddm.schedules import SCHEDULES
-from piddm.shared import Shared
-from piddm.students.one_step import OneStepStudent
-from piddm.students.regression import fresh, total
-from piddm.training import Loss
+from piddm.students.flow_student import FlowStudent
+from piddm.teachers.schedules import SCHEDULES
+from piddm.tools.randomness import generator
+from piddm.training.context import TrainingContext
+from piddm.training.losses import fresh, total
+from piddm.training.optimisation import Loss
+
+CITATION = r"""
+@misc{liu2023flow,
+  title = {Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow},
+  author = {Liu, Xingchao and Gong, Chengyue and Liu, Qiang},
+  year = {2023},
+  eprint = {2209.03003},
+  archivePrefix = {arXiv},
+}
+"""
+"""Sources of the method, for ``piddm cite``: BibTeX."""
 
 
-class ReflowStudent(OneStepStudent):
-    """A straight flow; one Euler step generates.
-
-    Args:
-        teacher: Where the weights, the normalisation and the colour come from.
-    """
+@final
+class ReflowStudent(FlowStudent):
+    """A straight flow; one Euler step generates."""
 
     def forward(self, noise: Tensor, t: Tensor | None = None) -> Tensor:
         """Return samples of white noise; given times, the velocity at states ``noise`` instead."""
         if t is None:
             x = self.packing.colour(noise)
             return x - self(x, x.new_ones(len(x)))
-        return -self.packing.respond(self.network, noise, t)
+        return -self.turn(noise, t)
 
-    def objective(self, shared: Shared) -> Loss:
+    def objective(self, context: TrainingContext) -> Loss:
         """Return the error of the velocity along lines, and what every student has."""
-        settings, packing, line = shared.config.student, shared.packing, SCHEDULES["linear"]
+        settings, packing, line = context.config.student, context.packing, SCHEDULES["linear"]
 
         def loss(module: nn.Module, step: int) -> dict[str, Tensor]:
-            draw = generator(shared.config.seed, "student", step)
-            noise, target = shared.pairs.draw(settings.batch, draw)
-            end, more = packing.colour(noise), packing.colour(fresh(shared, draw))
+            draw = generator(context.config.seed, "student", step)
+            noise, target = context.pairs.draw(settings.batch, draw)
+            end, more = packing.colour(noise), packing.colour(fresh(context, draw))
             half = len(end) // 2
             t = torch.cat([line.draw(half, draw), torch.ones(len(end) + len(more) - half)]).to(end)
             at = t[:, None, None, None]
@@ -62,6 +72,6 @@ class ReflowStudent(OneStepStudent):
             away = packing.weigh(v[: len(end)] - (end - target))
             x = x - at * v
             parts = {"velocity": away.square().mean()}
-            return total(shared, parts, x[len(end) :], x[half:], draw)
+            return total(context, parts, x[len(end) :], x[half:], draw)
 
         return loss

@@ -7,6 +7,7 @@ EQUATIONS = {
     "allen-cahn": "1-D Allen-Cahn on a periodic interval",
     "burgers": "1-D viscous Burgers on a periodic interval",
     "darcy": "2-D Darcy flow through a two-phase medium",
+    "darcy-channels": "2-D Darcy flow through meandering channels, a law of connected phases",
     "darcy-neumann": "2-D Darcy flow through a smooth medium, source and sink in a closed box",
     "fisher-kpp": "1-D Fisher-KPP on a periodic interval",
     "heat": "1-D heat equation with an unknown diffusivity",

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from piddm import PDE, Grid, PiddmError
-from piddm.sphere import Harmonics, harmonics_of
+from piddm.grids.harmonics import Harmonics, harmonics_of
 from piddm.symbolic import Field, grad, inverse_laplace, lat, lon, rotated_grad
 
 LIMIT = 200

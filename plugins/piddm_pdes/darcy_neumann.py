@@ -19,8 +19,13 @@ p = Field("p", doc="pressure")
 c = Param("c", 0.0, doc="what the sources lack of balance", free=True)
 
 WIDTH = Rational(1, 8)
+"""Side of the source and of the sink, over that of the box."""
+
 LOWER = Heaviside(WIDTH - x) * Heaviside(WIDTH - y)
+"""1 where the source is."""
+
 UPPER = Heaviside(x - 1 + WIDTH) * Heaviside(y - 1 + WIDTH)
+"""1 where the sink is."""
 
 DARCY_NEUMANN = PDE(
     name="darcy-neumann",

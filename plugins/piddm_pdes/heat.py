@@ -3,7 +3,7 @@ r"""Heat equation with an unknown diffusivity, the whole space-time as one field
 .. math:: \partial_t u = \nu\,\partial_{xx} u, \qquad u(0, x) = \sin(x + \varphi),
     \qquad x\in[0,2\pi)\text{ periodic},\ t\in[0,1],
 
-with nu ~ U(1, 5) and phi ~ U(0, pi): u = sin(x + phi) exp(-nu t). Networks see u alone.
+with nu ~ U(1, 5) and phi ~ U(0, pi): u = sin(x + phi) exp(-nu t). Networks see only u.
 """
 
 from math import pi

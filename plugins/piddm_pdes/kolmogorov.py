@@ -22,7 +22,10 @@ Re = Param("Re", 40.0, doc="Reynolds number")
 mu = Param("mu", 0.1, doc="drag")
 
 CIRCLE = Axis(0, 2 * pi, 64, periodic=True)
+"""Either axis of the torus."""
+
 ADVECTION = D(psi, y) * D(w, x) - D(psi, x) * D(w, y)
+"""Advection of vorticity by the velocity of the stream function."""
 
 KOLMOGOROV = PDE(
     name="kolmogorov",

@@ -20,8 +20,13 @@ psi = Field("psi", doc="stream function")
 nu = Param("nu", 1e-3, doc="viscosity")
 
 CIRCLE = Axis(0, 1, 128, periodic=True)
+"""Either axis of the torus."""
+
 ADVECTION = D(psi, y) * D(w, x) - D(psi, x) * D(w, y)
+"""Advection of vorticity by the velocity of the stream function."""
+
 FORCING = 0.1 * (sin(2 * pi * (x + y)) + cos(2 * pi * (x + y)))
+"""Steady source of vorticity (Li et al., arXiv 2010.08895)."""
 
 NAVIER_STOKES = PDE(
     name="navier-stokes",

@@ -20,6 +20,8 @@ from piddm.symbolic import D, Field, Param, curl, div, grad, laplace, lat, lon, 
 from piddm_pdes._sphere import Marching, gravity_waves, wind
 
 HOUR, RADIUS, SPHERE = 3600.0, 6.37122e6, [lat, lon]
+"""Seconds of an hour, metres of the Earth's radius, and the axes."""
+
 phi = Field("phi", doc="geopotential less its mean", unit="R^2/h^2")
 zeta = Field("zeta", doc="relative vorticity", unit="1/h")
 delta = Field("delta", doc="divergence", unit="1/h")
@@ -31,7 +33,10 @@ V = wind(zeta, delta)
 A = [(zeta + 2 * Omega * sin(lat)) * v for v in V]
 LIFT = div(grad(phi + (V[0] ** 2 + V[1] ** 2) / 2, SPHERE), SPHERE)
 FLOW = div([(Phi + phi) * v for v in V], SPHERE)
+"""Laplacian of geopotential and kinetic energy; divergence of the flux of geopotential."""
+
 PHI, ZETA, DELTA = (nu * laplace(u, SPHERE, 4) for u in (phi, zeta, delta))
+"""Hyperdiffusion of each field."""
 
 SHALLOW_WATER = PDE(
     name="shallow-water",

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from piddm import PDE, Grid, Integral
+from piddm.grids.harmonics import harmonics_of
 from piddm.priors import GaussianField
-from piddm.sphere import harmonics_of
 from piddm.symbolic import Field, laplace, lat, lon
 
 a = Field("a", doc="source")

@@ -4,7 +4,7 @@ r"""Stokes' second problem: a fluid above a wall that swings in its own plane.
     u = A e^{-y/d}\cos(y/d - \omega t) \text{ at } y = 0,\ y = 1 \text{ and } t = 0,
 
 with k = 1/d ~ U(2, 20), omega ~ U(2, 8), A = 2, for y and t from 0 to 1: the right side of the
-conditions is the solution itself. Networks see u alone. The depth d is found from u more surely
+conditions is the solution itself. Networks see only u. The depth d is found from u more surely
 than k, which noise drives to infinity; its sign says nothing.
 """
 
@@ -20,6 +20,7 @@ omega = Param("omega", 6.0, doc="frequency of the wall", free=True)
 A = Param("A", 2.0, doc="speed of the wall")
 
 EXACT = A * exp(-y / Abs(d)) * cos(y / Abs(d) - omega * t)
+"""The solution after long times."""
 
 STOKES = PDE(
     name="stokes",

@@ -1,12 +1,12 @@
-"""What is asked of one method at a time: the questions of the paper's reviewers, as competitors."""
+"""Ablations, one question at a time: those of the paper's reviewers, as competitors."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from piddm.bench.entries import BASELINE, OURS, TRUTH
-from piddm.errors import UsageError, nearest
-from piddm.plugins import current
+from piddm.plugins.loader import current
+from piddm.tools.errors import UsageError, nearest
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def _swept(key: str, values: tuple[object, ...], default: object) -> dict[str, s
 
 ABLATIONS: dict[str, Ablation] = {
     "physics-weight": Ablation(
-        "How much physics: lambda_train; 0 is distillation alone.",
+        "How much physics: lambda_train; 0 is distillation only.",
         _swept("physics_weight", (0, 1, 3, 10, 30, 100), 10),
     ),
     "teacher-steps": Ablation(
@@ -86,7 +86,6 @@ ABLATIONS: dict[str, Ablation] = {
             "student": f"{OURS}+draws=4",
             "student, projected": f"{OURS}+projection+draws=4",
             "student without physics, projected": f"{OURS}:physics_weight=0+projection+draws=4",
-            "projected-diffusion": "projected-diffusion+draws=4",
         },
     ),
     "operator": Ablation(
@@ -98,15 +97,12 @@ ABLATIONS: dict[str, Ablation] = {
         _swept("physics.rows", ("all", "ends", "boundary"), "all"),
     ),
     "refinement": Ablation(
-        "Refined noise of the student against that of the teacher's flow (D-Flow).",
+        "Refined noise of the student.",
         {
             "student": OURS,
             "student, 5 steps": f"{OURS}+refine=5",
             "student, 20 steps": f"{OURS}+refine=20",
             "student, 80 steps": f"{OURS}+refine=80",
-            "d-flow, 1 iteration": "d-flow:iterations=1",
-            "d-flow, 5 iterations": "d-flow:iterations=5",
-            "d-flow, 20 iterations": "d-flow:iterations=20",
         },
     ),
     "projection": Ablation(
@@ -123,12 +119,17 @@ ABLATIONS: dict[str, Ablation] = {
 
 
 def ablations() -> dict[str, Ablation]:
-    """Return :data:`ABLATIONS` and that of every registered student's physics."""
-    labels = {}
-    for entry in current().list_all("student"):
+    """Return :data:`ABLATIONS`, that of every student's physics, and what plugins declare."""
+    plugins, labels = current(), dict[str, str]()
+    for entry in plugins.list_all("student"):
         labels[entry.name] = entry.name
         labels[f"{entry.name}, no physics"] = f"{entry.name}:physics_weight=0"
-    return ABLATIONS | {"students": Ablation("Every student with physics and without.", labels)}
+    found = ABLATIONS | {"students": Ablation("Every student with physics and without.", labels)}
+    for entry in plugins.list_all("ablation"):
+        rows = plugins.get("ablation", entry.name)
+        own = found.get(entry.name, Ablation(entry.summary, {}))
+        found[entry.name] = replace(own, labels=own.labels | rows)
+    return found
 
 
 def labels_of(names: list[str]) -> list[str]:

@@ -12,20 +12,21 @@ from collections.abc import Generator as Steps
 from pydantic import BaseModel, ConfigDict
 
 from piddm.api import Run
-from piddm.errors import UsageError
-from piddm.tasks.answering import Answering
-from piddm.tasks.asking import ask
-from piddm.tasks.cases import Case, question
-from piddm.training import Progress
+from piddm.tasks.ensemble import EnsembleSampler
+from piddm.tasks.synthetic import Case, question
+from piddm.tasks.task import ask
+from piddm.tools.errors import UsageError
+from piddm.tools.progress import Progress
 
 TASKS = ("forward", "inverse", "reconstruct")
+"""Kinds of questions that are asked."""
 
 TRUTHS, MEMBERS, SHARE = 5, 16, 0.03
 """Questions of each task, members of each answer, share of the nodes that sensors see."""
 
 
 class Answers(BaseModel):
-    """What a solver makes of several truths: means over them.
+    """A solver's answers to several truths: means over them.
 
     Attributes:
         relative_l2: Of the mean over members, field by field.
@@ -62,7 +63,7 @@ def answer(run: Run, task: str, solver: str) -> Steps[Progress, None, Answers]:
     found = []
     for seed in range(TRUTHS):
         observations, truth = question(run, Case(task, share=SHARE), seed)
-        asked = Answering(run, ask(task, run.pde, observations), solver, MEMBERS, seed)
+        asked = EnsembleSampler(run, ask(task, run.pde, observations), solver, MEMBERS, seed)
         for now in asked.work():
             values = {"truth": seed + 1.0, **now.values}
             yield Progress(f"{task} {solver}", now.done, now.total, values)

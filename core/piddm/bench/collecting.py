@@ -10,17 +10,19 @@ from pathlib import Path
 
 from piddm.bench.ablations import ablations
 from piddm.bench.entries import BASELINE, OURS, TRUTH
-from piddm.bench.report import Bench, cell, is_swept, markdown
+from piddm.bench.report import COLUMNS, Bench, cell, is_swept, markdown
 from piddm.bench.results import every
 from piddm.bench.running import Plan
-from piddm.errors import PiddmError, UsageError
 from piddm.figures.ablation import Curve
-from piddm.figures.pareto import Family, ParetoPoint
-from piddm.files import atomic_path, read_json, write_json
-from piddm.plugins import current
-from piddm.runs import software
+from piddm.figures.pareto_points import Family, ParetoPoint
+from piddm.plugins.loader import current
+from piddm.reports.terms import ANCHORS, defined
+from piddm.runs.folder import software
+from piddm.tools.errors import PiddmError, UsageError
+from piddm.tools.files import atomic_path, read_json, write_json
 
 FILE, PAGE = "bench.json", "bench.md"
+"""Names of the results' file and of the page about them, in the benchmark's folder."""
 
 
 def read(folder: Path) -> Bench:
@@ -78,7 +80,13 @@ def _write(plan: Plan, seconds: float) -> None:
     found = Bench(machine=machine, config=plan.configs[0], seconds=seconds, results=results)
     write_json(plan.folder / FILE, found)
     with atomic_path(plan.folder / PAGE) as part:
-        part.write_text(markdown(found) + "\n", encoding="utf-8")
+        part.write_text(f"{markdown(found)}\n{glossary()}\n", encoding="utf-8")
+
+
+def glossary() -> str:
+    """Return the definitions of the table's columns, as a section of the page."""
+    terms = defined(["truth", "scale", *(a for c in COLUMNS if (a := ANCHORS.get(c)))])
+    return "\n".join(["### Vocabulary", "", *(f"- **{name}**: {text}" for _, name, text in terms)])
 
 
 def points(bench: Bench) -> list[ParetoPoint]:

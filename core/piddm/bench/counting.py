@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 
 @dataclass
@@ -24,19 +25,28 @@ class Calls:
 
 
 @contextmanager
-def counting(networks: Iterable[nn.Module]) -> Iterator[Calls]:
-    """Count the calls of these networks while the context is open."""
+def counting(networks: Iterable[nn.Module] | Mapping[nn.Module, int]) -> Iterator[Calls]:
+    """Count the calls of these networks while the context is open.
+
+    Args:
+        networks: The networks, or each with the network calls that one pass through it makes.
+    """
     calls = Calls()
 
-    def forward(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
-        calls.forward += len(output)
-        if output.requires_grad:
-            output.register_hook(backward)
+    each = networks if isinstance(networks, Mapping) else dict.fromkeys(networks, 1)
 
-    def backward(slope: Tensor) -> None:
-        calls.backward += len(slope)
+    def watch(network: nn.Module, worth: int) -> RemovableHandle:
+        def forward(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+            calls.forward += worth * len(output)
+            if output.requires_grad:
+                output.register_hook(backward)
+
+        def backward(slope: Tensor) -> None:
+            calls.backward += worth * len(slope)
+
+        return network.register_forward_hook(forward)
 
     with ExitStack() as stack:
-        for network in {id(n): n for n in networks}.values():
-            stack.callback(network.register_forward_hook(forward).remove)
+        for network, worth in each.items():
+            stack.callback(watch(network, worth).remove)
         yield calls

@@ -14,14 +14,14 @@ from scipy.interpolate import CubicSpline
 from scipy.signal import resample
 from torch import Tensor
 
-from piddm.engine import Distillation
-from piddm.errors import UsageError
-from piddm.grid import Grid
-from piddm.interfaces import Fields
-from piddm.metrics import Yardstick
-from piddm.packing import Packing
-from piddm.physics import term_scale
-from piddm.projection import Projection
+from piddm.data.packing import Packing
+from piddm.grids.grid import Grid
+from piddm.metrics.yardstick import Yardstick
+from piddm.numerics.projection import Projection
+from piddm.residuals.norms import term_scale
+from piddm.residuals.residual import Fields
+from piddm.runs.stages import Distillation
+from piddm.tools.errors import UsageError
 
 MEASURED = 128
 """Training samples whose mean, deviation and terms are the new grid's units."""
@@ -51,7 +51,7 @@ class OtherGrid:
             carried({k: v[:n] for k, v in d.fields.items()}, old, self.grid)
             for d, n in zip(job.data, (MEASURED, None), strict=True)
         )
-        self.packing = Packing(self.grid, job.pde.field_names).fit(train)
+        self.packing = Packing(self.grid, job.pde.field_names, bounds=job.pde.bounds).fit(train)
         residual = job.pde.bind(self.grid)
         scale = term_scale(residual, train)
         projection = Projection(residual, self.packing.norm(), scale)

@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict
 
 from piddm.bench.ablations import ablations
 from piddm.bench.entries import TRUTH, default_labels
-from piddm.bench.fronts import ROUND_OFF, best_two
 from piddm.bench.results import Result
 from piddm.config import Config
-from piddm.plugins import current
+from piddm.metrics.fronts import ROUND_OFF, best_two
+from piddm.plugins.loader import current
 
 
 class Bench(BaseModel):
@@ -71,12 +71,15 @@ class Column:
         value: What it shows of a result; None where there is nothing.
         marked: Whether the best and the second best are marked.
         least: What is below this is rounding, and none is better for having less of it.
+        physical: Whether none is better for having less of it than the truth: data that satisfy
+            the equation only nearly support no more.
     """
 
     title: str
     value: Callable[[Result], float | None]
     marked: bool = True
     least: float = 0.0
+    physical: bool = False
 
 
 def _score(name: str) -> Callable[[Result], float | None]:
@@ -85,16 +88,18 @@ def _score(name: str) -> Callable[[Result], float | None]:
 
 COLUMNS = {
     "pde_error_normalised": Column(
-        "PDE error, normalised", _score("pde_error_normalised"), least=ROUND_OFF
+        "PDE error, normalised", _score("pde_error_normalised"), least=ROUND_OFF, physical=True
     ),
     "pde_error": Column("PDE error", _score("pde_error"), marked=False),
     "constraint_distance": Column(
-        "distance to solutions", _score("constraint_distance"), least=ROUND_OFF
+        "distance to solutions", _score("constraint_distance"), least=ROUND_OFF, physical=True
     ),
     "mmse": Column("MMSE", _score("mmse")),
     "smse": Column("SMSE", _score("smse")),
     "energy_distance": Column("energy distance", _score("energy_distance")),
     "spectrum_distance": Column("spectrum distance", lambda r: r.spectrum_distance),
+    "one_point_distance": Column("one-point distance", _score("one_point_distance")),
+    "self_consistency": Column("self-consistency", _score("self_consistency"), least=ROUND_OFF),
     "calls": Column("calls", _score("nfe"), marked=False),
     "seconds_per_sample": Column("s per sample", _score("seconds_per_sample"), marked=False),
     "training_seconds": Column("own training, s", lambda r: r.training_seconds, marked=False),
@@ -125,7 +130,8 @@ def table(bench: Bench, pde: str, methods: Sequence[str]) -> tuple[list[str], li
     """Return the head and the rows of an equation's table, best and second best marked.
 
     The best is in bold, the second best in italics, where the difference to the next exceeds its
-    standard error; what satisfies the equation to round-off is not told apart by how well.
+    standard error; what satisfies the equation to round-off, or as well as the truth does, is not
+    told apart by how well.
     """
     cells = {m: {c: cell(bench.of(pde, m), c) for c in COLUMNS} for m in methods}
     # Errors on several grids do not compete, nor do means over other seeds.
@@ -133,10 +139,11 @@ def table(bench: Bench, pde: str, methods: Sequence[str]) -> tuple[list[str], li
     rivals = {m: own for m, own in cells.items() if m in alike and m != TRUTH}
     marks = {
         name: best_two({
-            m: (max(found.mean, column.least), math.nan if found.error is None else found.error)
+            m: (max(found.mean, least), math.nan if found.error is None else found.error)
             for m, own in rivals.items() if (found := own[name]) is not None
         })
         for name, column in COLUMNS.items() if column.marked
+        for least in [_least(column, cells.get(TRUTH, {}).get(name))]
     }  # fmt: skip
     rows = []
     for method in methods:
@@ -150,6 +157,13 @@ def table(bench: Bench, pde: str, methods: Sequence[str]) -> tuple[list[str], li
         note = f" ({len(ill)} of {len(results)} seeds {ill[0].status})" if ill else ""
         rows.append([f"`{method}`{note}", str(len(results) - len(ill)), *told])
     return ["method", "seeds", *(c.title for c in COLUMNS.values())], rows
+
+
+def _least(column: Column, truth: Cell | None) -> float:
+    """Return the value below which nothing in a column is better for being smaller."""
+    if not column.physical or truth is None or not math.isfinite(truth.mean):
+        return column.least
+    return max(column.least, truth.mean)
 
 
 def shown(cell: Cell | None, mark: str = "") -> str:
@@ -207,7 +221,7 @@ def _answers(bench: Bench, pde: str) -> list[str]:
 
 
 def is_swept(method: str) -> bool:
-    """Return whether a competitor is shown with its own kind alone: in ablations, other grids."""
+    """Return whether a competitor is shown only with its own kind: in ablations, other grids."""
     if "+grid=" in method:
         return True
     return method in _asked() and method not in [TRUTH, *default_labels(current())]

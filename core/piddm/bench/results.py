@@ -1,20 +1,19 @@
-"""What is kept of one competitor on one equation and seed: a file each, so that nothing is lost."""
+"""Results of one competitor on one equation and seed: a file each, so that nothing is lost."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from piddm.bench.answers import Answers
-from piddm.errors import PiddmError
-from piddm.files import read_json, write_json
-from piddm.metrics import Scores
-from piddm.runs import digest
+from piddm.metrics.scores import Scores, mean_scores
+from piddm.runs.fingerprints import digest
+from piddm.tools.errors import PiddmError
+from piddm.tools.files import read_json, write_json
 
 
 class Result(BaseModel):
@@ -29,7 +28,7 @@ class Result(BaseModel):
         status: ``ok``; ``failed``, it diverged or broke down; ``refused``, it cannot take this.
         reason: Why there are no scores.
         scores: PDE errors and distances; ``nfe`` is counted, backward passes included.
-        spectrum_distance: See :mod:`piddm.spectra`.
+        spectrum_distance: See :mod:`piddm.metrics.spectra`.
         training_seconds: What the method trained for itself, on top of the teacher.
         pairs_seconds: What making the pairs that it used took.
         teacher_seconds: What training the teacher took.
@@ -65,18 +64,8 @@ def averaged(results: Sequence[Result]) -> Result:
     scores = [r.scores for r in results if r.scores is not None]
     if len(results) == 1 or not scores:
         return results[0]
-    first = scores[0]
-    # Counts and seeds are integers: those of the first stand.
-    means: dict[str, object] = {
-        k: fmean(getattr(s, k) for s in scores)
-        for k, v in first.model_dump().items()
-        if isinstance(v, float)
-    }
-    rows = first.pde_error_by_row
-    means["pde_error_by_row"] = {k: fmean(s.pde_error_by_row[k] for s in scores) for k in rows}
-    apart = [d for r in results if (d := r.spectrum_distance) is not None]
-    spectrum = fmean(apart) if apart else None
-    change = {"scores": first.model_copy(update=means), "spectrum_distance": spectrum}
+    means = mean_scores(scores)
+    change = {"scores": means, "spectrum_distance": means.spectrum_distance}
     return results[0].model_copy(update=change)
 
 

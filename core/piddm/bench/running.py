@@ -17,14 +17,14 @@ import torch
 from piddm.bench.contest import Contest
 from piddm.bench.entries import Entry
 from piddm.config import Config
-from piddm.errors import PiddmError
-from piddm.plugins import get_pde, use_files
-from piddm.training import Progress
+from piddm.plugins.loader import get_pde, use_files
+from piddm.tools.errors import PiddmError
+from piddm.tools.progress import Progress
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be run.
+    """The plan of a benchmark.
 
     Args:
         configs: One for each equation and seed, in the order in which they are run.
@@ -72,7 +72,7 @@ def _named(config: Config, work: Iterator[Progress]) -> Iterator[Progress]:
 
 @dataclass(frozen=True)
 class Part:
-    """What a process does at a time.
+    """A part of the work, which one process does at a time.
 
     Args:
         config: Equation and seed.
@@ -89,7 +89,7 @@ class Part:
 
 
 Said = Progress | list[tuple[str, ...]] | str
-"""What a process tells: how far it is; that its part is done, and what can be done now; or why it
+"""Messages of a process: how far it is; that its part is done, and what can be done now; or why it
 is not done."""
 
 

@@ -5,34 +5,51 @@ from __future__ import annotations
 import errno
 import sys
 import traceback
+import warnings
 from typing import Annotated, Any
 
 import typer
 
-from piddm import __version__
-from piddm.cli import bench, checking, jensen, kit, listing, making, solving, using
-from piddm.errors import PiddmError
+from piddm.cli import interruption, plugins
+from piddm.tools import launched, stopping
+from piddm.tools.about import __version__
+from piddm.tools.errors import PiddmError, SchemeWarning, printable
 
-INTERRUPTED = "interrupted; run the same command again to go on"
-INTERRUPTED_CODE = 130
+SHARED = ("simulate", "train", "distill")
+"""Commands whose work several processes share."""
 
 
-class Guarded(kit.PluginGroup):
+class Guarded(plugins.PluginGroup):
     """Turns every failure of a command into one line and an exit code."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Let ``--debug`` stand anywhere: people append it to the command that failed."""
         if "--debug" in args:
             args = ["--debug", *(a for a in args if a != "--debug")]
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) or interruption.noted():
+                typer.echo(interruption.LINE, err=True)
+                raise typer.Exit(interruption.CODE) from error
+            raise
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command to run; of several processes, all run those that share their work."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if launched.asked()[1] > 1 and name not in SHARED:
+            if launched.asked()[0] > 0:
+                raise typer.Exit
+            typer.echo(f"piddm {name} runs in one process: the others rest", err=True)
+        return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt as error:
+        except (KeyboardInterrupt, stopping.Stopped) as error:
             failure: BaseException = error
-            line, code = INTERRUPTED, INTERRUPTED_CODE
+            line, code = interruption.LINE, interruption.CODE
         except PiddmError as error:
             failure = error
             line, code = f"error: {' '.join(str(error).split())}", error.exit_code
@@ -43,14 +60,18 @@ class Guarded(kit.PluginGroup):
                 raise
             failure = error
             line, code = _unexpected(error), 1
+        if stopping.noted():
+            line, code = stopping.LINE, stopping.CODE
+        if interruption.noted():  # an import makes something else of it
+            line, code = interruption.LINE, interruption.CODE
         if ctx.params.get("debug"):
             traceback.print_exception(failure)
-        typer.echo(line, err=True)
+        launched.complain(line)
         raise typer.Exit(code)
 
 
 def _unexpected(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
     advice = "run with --debug for the traceback"
     if isinstance(error, MemoryError) or "memory" in text.lower():
         advice = "lower data.size, the batches or network.widths; " + advice
@@ -62,6 +83,8 @@ def _unexpected(error: Exception) -> str:
 app = typer.Typer(
     cls=Guarded,
     no_args_is_help=True,
+    epilog="Terms of tables and figures (floor, scale, MMSE, ...) are defined at the end of each "
+    "run's report.html and, with formulas, in docs/vocabulary.md.",
     # Plain help: rich would double the time to the first line.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -80,7 +103,7 @@ def _options(
     debug: Annotated[
         bool, typer.Option("--debug", envvar="PIDDM_DEBUG", help="Show tracebacks of errors.")
     ] = False,
-    plugin: kit.PluginFiles = None,
+    plugin: plugins.PluginFiles = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -90,7 +113,14 @@ def _options(
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # pyright: ignore
+    show = warnings.showwarning
 
+    def shown(
+        message: Warning | str, category: type[Warning], filename: str, *rest: Any, **more: Any
+    ) -> None:
+        if issubclass(category, SchemeWarning):  # of the equation, not of a line of a program
+            typer.echo(f"warning: {printable(str(message))}", err=True)
+        else:
+            show(message, category, filename, *rest, **more)
 
-for group in (listing, making, using, solving, bench, checking, jensen, kit):
-    group.add_to(app)
+    warnings.showwarning = shown

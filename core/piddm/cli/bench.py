@@ -9,15 +9,10 @@ import typer
 
 from piddm.cli import options
 from piddm.cli.output import print_json, print_table
-from piddm.errors import UsageError
+from piddm.tools.errors import PiddmError, UsageError
 
 if TYPE_CHECKING:
     from piddm.bench.report import Bench
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command("bench")(bench)
 
 
 def bench(
@@ -28,8 +23,9 @@ def bench(
         str,
         typer.Option(
             metavar="METHODS",
-            help="Competitors, separated by blanks: NAME[:key=value,...][+refine=N][+projection]"
-            "[+draws=N][+grid=F]; all where left out. piddm list-methods names them.",
+            help="Competitors, separated by blanks: NAME[:key=value,...][+refine=N]"
+            "[+correction|+projection][+draws=N][+grid=F]; all where left out. piddm list-methods "
+            "names them.",
         ),
     ] = "",
     ablations: Annotated[
@@ -56,8 +52,8 @@ def bench(
     Interrupted, the same command goes on. What fails is shown as failed, and the rest goes on.
     """
     from piddm.bench.ablations import labels_of
-    from piddm.bench.entries import default_labels, parse, with_baseline
-    from piddm.plugins import current, files_in_use, get_pde
+    from piddm.bench.entries import TRUTH, default_labels, parse, with_baseline
+    from piddm.plugins.loader import current, files_in_use, get_pde
 
     plugins = current()
     wanted = pdes.replace(",", " ").split()
@@ -71,9 +67,9 @@ def bench(
     from piddm.bench import collecting, running
     from piddm.bench.answers import TASKS
     from piddm.config import resolve
-    from piddm.engine import usable
-    from piddm.progress import follow
-    from piddm.runs import home
+    from piddm.runs.folder import home
+    from piddm.runs.workspace import usable
+    from piddm.tools.progress import follow
 
     asked = [t for t in tasks.replace(",", " ").split() if t != "generate"]
     if strange := set(asked) - set(TASKS):
@@ -101,14 +97,17 @@ def bench(
     if curves := collecting.curves(found):
         pictures.append(folder / "ablations.png")
         figures.save(figures.ablation(curves), pictures[1])
+    nobody = not any(r.status == "ok" for r in found.results if r.method != TRUTH)
     if json:
         print_json(found.model_dump(mode="json"))
-        return
+        raise typer.Exit(int(nobody))
     _show(found)
     typer.echo(f"tables: {folder / collecting.PAGE}")
     for picture in pictures:
         typer.echo(f"figure: {picture}")
     typer.echo(f"results: {folder / collecting.FILE}")
+    if nobody:
+        raise PiddmError("no competitor has a result; the table says why")
 
 
 def _show(found: Bench) -> None:

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from piddm.cli import options
 from piddm.cli.output import print_json, print_table
-from piddm.errors import UsageError
+from piddm.tools.errors import UsageError
 
 if TYPE_CHECKING:
-    from piddm.jensen import Level
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command("jensen")(jensen)
+    from piddm.metrics.jensen_gap import Level
 
 
 def jensen(
@@ -30,7 +25,12 @@ def jensen(
         int, typer.Option("-n", "--count", min=8, help="Solutions that are the data.")
     ] = 256,
     size: Annotated[
-        int | None, typer.Option(min=8, help="Nodes along every axis; 32, or 16 in 3-D.")
+        Any,
+        typer.Option(
+            parser=options.nodes(8),
+            metavar=options.NODES,
+            help="Nodes along every axis, or by axis; 32, or 16 in 3-D.",
+        ),
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Noisy states at each noise level.")] = 16,
     seed: options.Seed = 0,
@@ -46,15 +46,15 @@ def jensen(
     """
     if run is not None and size is not None:
         raise UsageError("--size is the run's own: leave it out")
-    from piddm.plugins import get_pde
+    from piddm.plugins.loader import get_pde
 
     # Names are checked before torch comes in.
     asked = get_pde(options.equation(name, pde)) if run is None or name or pde else None
     from piddm import api, figures
-    from piddm.files import write_json
-    from piddm.jensen.measure import measure
-    from piddm.progress import follow
-    from piddm.runs import home
+    from piddm.metrics.jensen_measure import measure
+    from piddm.runs.folder import home
+    from piddm.tools.files import write_json
+    from piddm.tools.progress import follow
 
     options.limit_threads(device)
     loaded = None if run is None else api.load_run(run, device=device)

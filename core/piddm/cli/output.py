@@ -1,4 +1,4 @@
-"""What commands print: tables and JSON."""
+"""Output of commands: tables and JSON."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from piddm.tools.errors import printable
 
 if TYPE_CHECKING:
     from piddm.api import Run
@@ -29,10 +31,10 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table = Table(*header, box=SIMPLE_HEAD)
         for row in rows:
             # As Text, so that no cell is read as markup.
-            table.add_row(*map(Text, row))
+            table.add_row(*(Text(printable(cell)) for cell in row))
         Console().print(table)
         return
-    lines = [header, *rows]
+    lines = [header, *([printable(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
@@ -40,12 +42,18 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def print_scores(run: Run) -> None:
-    """Print the table of a run's scores and the floor of its data."""
-    from piddm.tables import floor_text, score_table
+    """Print the table of a run's scores, the floor of its data, and what they say together."""
+    from piddm.reports.judgement import judgement
+    from piddm.reports.tables import floor_text, score_table
 
     print_table(*score_table(run.metrics))
-    data, _ = run.distillation.data
-    typer.echo(f"floor (normalised PDE error of the data as solved): {floor_text(data.floor)}")
+    if not run.residual.rows:
+        return
+    floor = floor_text(run.floor) or "not known: the data of this older run are gone"
+    of = "the data as solved" if run.config.data.taken is None else "the data that were given"
+    typer.echo(f"floor (normalised PDE error of {of}): {floor}")
+    for sentence in judgement(run.metrics, run.config):
+        typer.echo(sentence)
 
 
 def scores_json(run: Run) -> dict[str, Any]:
@@ -53,6 +61,6 @@ def scores_json(run: Run) -> dict[str, Any]:
     return {
         "run": str(run.path),
         "pde": run.pde.name,
-        "floor": run.distillation.data[0].floor,
+        "floor": run.floor,
         "metrics": {k: v.model_dump(mode="json") for k, v in run.metrics.items()},
     }

@@ -25,14 +25,20 @@ from piddm.figures.style import (
 )
 
 COLOURS = (BLUE, VERMILLION, GREEN, "#CC79A7", INK, "#E69F00", "#56B4E9")
+"""Colours of the equations' curves, in order."""
+
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""Markers of the same."""
+
 ACROSS = 4
+"""Panels beside each other, at most."""
 
 CROWDED = 8
 """Names at most that are written slantwise; more stand upright, each below its own point."""
 
 FAR = 1e-4
-"""What is so much less than the default's lies at the lower edge: it would squeeze the rest."""
+"""Ratio to the default's value below which a point lies at the lower edge, since it would squeeze
+the rest."""
 
 
 class Curve(NamedTuple):

@@ -1,4 +1,4 @@
-"""Fields alone, with no residual beside them: what the data of an equation look like."""
+"""Fields without residuals beside them: the data of an equation."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from piddm.figures.maps import PROJECTION, RATIO, draw_map
+from piddm.figures import curves
+from piddm.figures.sphere_maps import PROJECTION, RATIO, draw_map
 from piddm.figures.style import FIELD, GREY, INK, SIGNED_FIELD, SMALL
-from piddm.grid import Grid
+from piddm.grids.grid import Grid
 from piddm.symbolic import Field
 
 COLUMNS, EVOLVING = 4, 2
@@ -24,9 +25,13 @@ COLUMNS, EVOLVING = 4, 2
 
 # Lengths in inches.
 WIDTH, GAP, LEFT, TOP, BOTTOM, RIGHT = 1.5, 0.1, 0.72, 0.34, 0.26, 0.72
+"""Of an image, the gaps between images, and the margins; inches."""
 
 MAP_WIDTH = 1.9
-LETTERS = 15  # in an inch
+"""Width of a map of the sphere, inches."""
+
+LETTERS = 15
+"""Letters of a label in an inch."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,8 @@ def gallery(fields: Sequence[Field], data: Mapping[str, Tensor], grid: Grid) -> 
     """Draw a few samples: a row for each field, on its own scale, a column for each sample.
 
     Grids of three axes have a row for each field of each of two samples, and a column for each of
-    a few values along the first axis. Spheres are drawn as Mollweide's equal-area map.
+    a few values along the first axis. Spheres are drawn as Mollweide's equal-area map, fields on a
+    line as curves.
 
     Args:
         fields: The fields, with what they are called.
@@ -67,8 +73,10 @@ def gallery(fields: Sequence[Field], data: Mapping[str, Tensor], grid: Grid) -> 
         for k, image in enumerate(row.images):
             place = box(LEFT + k * (wide + GAP), wide, height)
             axes = figure.add_axes(place, projection=PROJECTION if grid.spherical else None)
-            _draw(axes, image, row, grid)
-            _ticks(axes, grid, r == len(rows) - 1 and k == 0)
+            labelled = r == len(rows) - 1 and k == 0
+            _draw(axes, image, row, grid, labelled)
+            if len(grid.axes) > 1:
+                _ticks(axes, grid, labelled)
             if titled[r]:
                 axes.set_title(row.titles[k], fontsize=SMALL, color=INK, pad=4)
         x, y, _, high = box(LEFT + count * (wide + GAP), 0.08, height)
@@ -100,8 +108,6 @@ def _still(fields: Sequence[Field], data: Mapping[str, Tensor], grid: Grid) -> l
     rows = []
     for field in fields:
         images = data[field.name].cpu().numpy()[:count]
-        if len(grid.shape) == 1:
-            images = images[:, :, None]
         rows.append(_Row(_label(field), list(images), titles, *_colours(images)))
     return rows
 
@@ -133,21 +139,34 @@ def _colours(images: np.ndarray) -> tuple[Normalize, str]:
     return Normalize(low, high if high > low else low + 1), FIELD
 
 
-def _draw(axes: Axes, image: np.ndarray, row: _Row, grid: Grid) -> None:
+def _draw(axes: Axes, image: np.ndarray, row: _Row, grid: Grid, labelled: bool) -> None:
     if grid.spherical:
         draw_map(axes, image, grid, row.norm, row.cmap)
         return
-    axes.imshow(
-        image.T, origin="lower", aspect="auto", cmap=row.cmap, norm=row.norm,
-        interpolation="antialiased",
+    if len(grid.axes) == 1:
+        curves.draw_curve(axes, image, grid, row.norm, row.cmap, labelled)
+        return
+    own = [*grid.axes.values()][-2:]
+    if all(axis.uniform for axis in own):
+        axes.imshow(
+            image.T, origin="lower", aspect="auto", cmap=row.cmap, norm=row.norm,
+            interpolation="antialiased",
+        )  # fmt: skip
+        return
+    # The ticks count in nodes, as those of an image do.
+    x, y = (
+        a.size * (curves.cell_edges(a) - a.lower) / (a.upper - a.lower) - 0.5 for a in own
     )  # fmt: skip
+    axes.pcolormesh(x, y, image.T, cmap=row.cmap, norm=row.norm, rasterized=True)
 
 
 def _ratio(grid: Grid) -> float:
     """Height over width of an image: true to the domain, unless time is one of its axes."""
     if grid.spherical:
         return RATIO
-    across, up = ([*grid.axes.values()] * 2)[-2:]
+    if len(grid.axes) == 1:
+        return curves.RATIO
+    across, up = [*grid.axes.values()][-2:]
     if across.time or up.time:
         return 0.8
     return min(max((up.upper - up.lower) / (across.upper - across.lower), 0.4), 2.5)
@@ -162,7 +181,7 @@ def _ticks(axes: Axes, grid: Grid, labelled: bool) -> None:
     if not labelled:
         return
     for axis, name, size in zip(
-        (axes.xaxis, axes.yaxis), grid.names[-2:], grid.shape[-2:], strict=False
+        (axes.xaxis, axes.yaxis), grid.names[-2:], grid.shape[-2:], strict=True
     ):
         ends = grid.axes[name].ends
         axis.set_ticks((-0.5, size - 0.5), [f"{v:.3g}" for v in ends], fontsize=SMALL)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -14,61 +13,25 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Bbox
 
-from piddm.bench.fronts import ROUND_OFF, pareto_front
 from piddm.figures import labels
+from piddm.figures.pareto_points import COLOURS, LEAST, MORE, ParetoPoint, area, front_of
 from piddm.figures.style import (
-    BLUE,
     GREY,
     INK,
     NORMAL,
     SMALL,
-    VERMILLION,
     plain,
     readable_logarithm,
 )
 
-COLOURS = {"truth": INK, "teacher": BLUE, "ours": VERMILLION, "rival": GREY}
-
 ACROSS = 3
+"""Panels beside each other, at most."""
+
 UPPER, LINE = 3.4, 0.155
 """Heights in inches: of what is above round-off, and of a line below it."""
 
 PROJECTED = "+projection"
 """Names lose this where hollow markers tell it."""
-
-LEAST, MORE = 18.0, 26.0
-"""Area of the cheapest marker, and of a factor of ten more, in square points."""
-
-
-Family = Literal["truth", "teacher", "ours", "rival"]
-"""What is coloured alike."""
-
-
-class ParetoPoint(NamedTuple):
-    """A method on an equation: means over seeds, and their standard errors where there are any.
-
-    Of the truth, another draw of data, the energy distance is the floor that so few samples have.
-    """
-
-    equation: str
-    label: str
-    family: Family
-    energy_distance: float
-    pde_error: float
-    cost: float = 1.0
-    projected: bool = False
-    distance_error: float | None = None
-    pde_error_error: float | None = None
-
-    @property
-    def position(self) -> tuple[float, float]:
-        """Where it is."""
-        return self.energy_distance, self.pde_error
-
-    @property
-    def low(self) -> bool:
-        """Whether its PDE error is rounding: such as that of projected samples."""
-        return self.pde_error <= ROUND_OFF
 
 
 def pareto(points: Sequence[ParetoPoint], cost: str = "network calls per sample") -> Figure:
@@ -150,7 +113,7 @@ def _band(axes: Axes, band: Sequence[ParetoPoint], cheapest: float) -> None:
     """Draw what is above round-off, with its front."""
     axes.set_yscale("log")
     axes.set_ylim(*_limits([p.pde_error for p in band], [p.pde_error_error for p in band]))
-    front = _front(band)
+    front = front_of(band)
     if front:
         left, low = front[0].energy_distance, front[-1].pde_error
         # What lies above and right of the line is beaten by a point on it, to the frame's edges.
@@ -197,7 +160,7 @@ def _mark(axes: Axes, point: ParetoPoint, height: float, cheapest: float) -> Non
         fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.7, zorder=2,
     )  # fmt: skip
     axes.scatter(
-        [x], [height], s=_area(point, cheapest), marker="D" if point.family == "truth" else "o",
+        [x], [height], s=area(point, cheapest), marker="D" if point.family == "truth" else "o",
         facecolor="white" if point.projected else colour, edgecolor=colour,
         linewidth=1.3 if point.projected else 0.6, zorder=3, alpha=0.95,
     )  # fmt: skip
@@ -210,12 +173,6 @@ def _whisker(value: float, error: float | None) -> list[list[float]] | None:
     return [[min(error, value * (1 - 1e-9))], [error]]
 
 
-def _front(band: Sequence[ParetoPoint]) -> list[ParetoPoint]:
-    """Return the methods above round-off that none of them beats."""
-    methods = [p for p in band if p.family != "truth"]
-    return [methods[i] for i in pareto_front([p.position for p in methods])]
-
-
 def _limits(values: Sequence[float], errors: Sequence[float | None]) -> tuple[float, float]:
     """Return ends of a logarithmic axis with room for markers and labels."""
     low = math.log10(min(values))
@@ -223,12 +180,6 @@ def _limits(values: Sequence[float], errors: Sequence[float | None]) -> tuple[fl
     high = math.log10(max([*values, *ends]))
     room = max(0.14 * (high - low), 0.12)
     return 10 ** (low - room), 10 ** (high + 1.3 * room)
-
-
-def _area(point: ParetoPoint, cheapest: float) -> float:
-    if point.family == "truth":
-        return 22.0
-    return LEAST + MORE * math.log10(max(point.cost / cheapest, 1.0))
 
 
 def _break(axes: Axes, height: float) -> None:
@@ -278,7 +229,7 @@ def _label(
     ]
     taken: list[Bbox] = []
     for point, (x, y) in zip(points, places, strict=True):
-        half = (math.sqrt(_area(point, cheapest)) / 2 + 1) * unit
+        half = (math.sqrt(area(point, cheapest)) / 2 + 1) * unit
         taken.append(labels.square(x, y, half))
         if point.family == "truth":
             taken.append(Bbox.from_extents(x - unit, frame.y0, x + unit, frame.y1))
@@ -291,7 +242,7 @@ def _label(
         labels.Tag(point.label, place, COLOURS[point.family], 6.8)
         for point, place in zip(points, places, strict=True)
     ]
-    front = [axes.transData.transform(p.position) for p in _front(points)]
+    front = [axes.transData.transform(p.position) for p in front_of(points)]
     if front:
         front = [(front[0][0], frame.y1), *front, (frame.x1, front[-1][1])]
     for (x0, y0), (x1, y1) in pairwise(front):

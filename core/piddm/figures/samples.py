@@ -13,12 +13,14 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from piddm.figures.maps import PROJECTION, RATIO, draw_map, label_map
+from piddm.figures import curves
+from piddm.figures.curves import cell_edges
+from piddm.figures.sphere_maps import PROJECTION, RATIO, draw_map, label_map
 from piddm.figures.style import FIELD, GREY, INK, NORMAL, RESIDUAL, SIGNED_FIELD, SMALL
-from piddm.grid import Grid
-from piddm.interfaces import Fields, Residual
+from piddm.grids.grid import Grid
+from piddm.grids.means import node_weights
+from piddm.residuals.residual import Fields, Residual
 from piddm.symbolic import Field
-from piddm.weighting import node_weights
 
 PANELS = 8
 """Panels in a row, about."""
@@ -28,7 +30,10 @@ DECADES = 6
 
 # Lengths in inches.
 WIDTH, GAP, WIDE_GAP, LEFT, TOP, BOTTOM = 1.3, 0.08, 0.3, 1.2, 0.3, 1.05
+"""Of an image, the gaps between images and between samples, and the margins; inches."""
+
 MAP_WIDTH = 2.0
+"""Width of a map of the sphere, inches."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,8 @@ def samples(
 ) -> Figure:
     """Draw samples: a row for each source, groups of columns for the first few samples.
 
-    Grids of three axes show the last slice along the first, spheres a map. Colours mean the same in
-    all rows: each field has one scale, each equation one logarithmic scale.
+    Grids of three axes show the last slice along the first, spheres a map, lines a curve. Colours
+    mean the same in all rows: each field has one scale, each equation one logarithmic scale.
 
     Args:
         rows: Label of a source to its samples; text after a line break is printed smaller.
@@ -63,6 +68,7 @@ def samples(
     """
     kinds, grid = _kinds(rows, residual, scale, fields), residual.grid
     wide, draw = (MAP_WIDTH, _map) if grid.spherical else (WIDTH, _image)
+    draw = _curve if len(grid.axes) == 1 else draw
     most = max(1, int(PANELS * WIDTH / wide) // len(kinds))
     count = min(most, *(next(iter(f.values())).shape[0] for f in rows.values()))
     height = wide * _ratio(grid)
@@ -137,7 +143,7 @@ def _on_grid(values: np.ndarray, nodes: np.ndarray, shape: tuple[int, ...]) -> n
 
 def _last(images: np.ndarray) -> np.ndarray:
     """Return ``(sample, *image)``: of three axes the last slice that has any number."""
-    if images.ndim == 3:
+    if images.ndim < 4:
         return images
     known = np.isfinite(images).any(axis=(0, 2, 3))
     return images[:, np.flatnonzero(known)[-1]] if known.any() else images[:, -1]
@@ -166,6 +172,8 @@ def _ratio(grid: Grid) -> float:
     """Height over width of an image: true to the domain, unless time is one of its axes."""
     if grid.spherical:
         return RATIO
+    if len(grid.axes) == 1:
+        return curves.RATIO
     across, up = list(grid.axes.values())[-2:]
     if across.time or up.time:
         return 1.0
@@ -175,11 +183,20 @@ def _ratio(grid: Grid) -> float:
 def _image(axes: Axes, grid: Grid, kind: _Kind, image: np.ndarray, labelled: bool) -> None:
     names = grid.names[-2:]
     across, up = (grid.axes[name].ends for name in names)
-    axes.imshow(
-        image.T, origin="lower", extent=(*across, *up), aspect="auto",
-        cmap=kind.cmap, norm=kind.norm, interpolation="nearest",
-    )  # fmt: skip
+    own = [grid.axes[name] for name in names]
+    if all(axis.uniform for axis in own):
+        axes.imshow(
+            image.T, origin="lower", extent=(*across, *up), aspect="auto",
+            cmap=kind.cmap, norm=kind.norm, interpolation="nearest",
+        )  # fmt: skip
+    else:
+        x, y = map(cell_edges, own)
+        axes.pcolormesh(x, y, image.T, cmap=kind.cmap, norm=kind.norm, rasterized=True)
     _ticks(axes, names, (*across, *up), labelled)
+
+
+def _curve(axes: Axes, grid: Grid, kind: _Kind, image: np.ndarray, labelled: bool) -> None:
+    curves.draw_curve(axes, image, grid, kind.norm, kind.cmap, labelled)
 
 
 def _map(axes: Axes, grid: Grid, kind: _Kind, image: np.ndarray, labelled: bool) -> None:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
+from piddm.figures import curves
+from piddm.figures.panels import WIDTH, Panel, colour_bar, draw_panel
 from piddm.figures.style import FIELD, GREY, INK, NORMAL, RESIDUAL, SIGNED_FIELD, SMALL
-from piddm.grid import Axis, Grid
-from piddm.interfaces import Fields, Residual
+from piddm.grids.grid import Axis, Grid
+from piddm.residuals.residual import Fields, Residual
 from piddm.symbolic import Field
 
 if TYPE_CHECKING:
@@ -32,29 +30,19 @@ SLICES = 3
 DECADES = 6
 """Most that a residual map shows below its largest value."""
 
-GROUND = "#dddddd"
 SPREAD = "cividis"
+"""Colour map of standard deviations and errors."""
 
 # Lengths in inches.
-WIDTH, GAP, BAR, LEFT, TOP, BOTTOM = 1.5, 0.08, 0.58, 1.2, 0.4, 0.38
-
-
-@dataclass(frozen=True)
-class _Panel:
-    title: str
-    image: np.ndarray | None
-    norm: Normalize
-    cmap: str
-    dots: tuple[np.ndarray, np.ndarray] | None = None
-    bar: bool = False
-    row: str = ""
+GAP, BAR, LEFT, TOP, BOTTOM = 0.08, 0.58, 1.2, 0.4, 0.38
+"""Gaps between images, room for a colour bar, and the margins; inches."""
 
 
 def solution(
     found: Solution,
-    residual: Residual,
-    scale: Mapping[str, float],
-    fields: Sequence[Field],
+    residual: Residual | None = None,
+    scale: Mapping[str, float] | None = None,
+    fields: Sequence[Field] = (),
     truth: Fields | None = None,
 ) -> Figure:
     """Draw an answer, a row for each field, and for each of a few slices of three axes.
@@ -65,15 +53,15 @@ def solution(
 
     Args:
         found: The answer.
-        residual: The equation.
+        residual: The equation; without it there are no residual maps.
         scale: Row scales, by which residuals are divided.
         fields: The fields, with what they are called.
         truth: Fields ``(*grid.shape)`` and params, where they are known.
     """
     grid = found.grid
-    rows = list(_rows(found, _maps(found, residual, scale), fields, truth))
-    plane = list(grid.axes.values())[-2:]
-    height = WIDTH * (0.5 if grid.spherical else _ratio(*plane))
+    maps = {} if residual is None else _maps(found, residual, scale or {})
+    rows = list(_rows(found, maps, fields, truth))
+    height = WIDTH * (0.5 if grid.spherical else _ratio(*list(grid.axes.values())[-2:]))
     panels = max((panels for _, panels in rows), key=len)
     total_width = LEFT + sum(WIDTH + (BAR if p.bar else GAP) for p in panels)
     total_height = TOP + len(rows) * (height + 2 * GAP) + BOTTOM
@@ -93,13 +81,13 @@ def solution(
         for k, panel in enumerate(own):
             projection = "mollweide" if grid.spherical else None
             axes = figure.add_axes(place(left, top, WIDTH), projection=projection)
-            _draw(axes, panel, grid, labelled=k == 0 and r == len(rows) - 1)
+            draw_panel(axes, panel, grid, labelled=k == 0 and r == len(rows) - 1)
             if r == 0:
                 axes.set_title(panel.title, fontsize=SMALL, color=INK, pad=4)
             left += WIDTH
             if panel.bar:
                 bar = figure.add_axes(place(left + 0.06, top, 0.08))
-                _colour_bar(figure, bar, panel)
+                colour_bar(figure, bar, panel)
             left += BAR if panel.bar else GAP
     figure.text(LEFT / total_width, 0.08 / total_height, _caption(found, truth), fontsize=SMALL,
                 color=GREY)  # fmt: skip
@@ -137,7 +125,7 @@ def _rows(
     maps: Mapping[str, np.ndarray],
     fields: Sequence[Field],
     truth: Fields | None,
-) -> Iterator[tuple[str, list[_Panel]]]:
+) -> Iterator[tuple[str, list[Panel]]]:
     """Return what each row is called, and its panels."""
     grid, mean, std = found.grid, found.mean, found.std
     cuts: list[int | None] = [None]
@@ -146,7 +134,7 @@ def _rows(
     equations = list(maps.items())
     for i in range(max(len(fields), len(equations))):
         for cut in cuts:
-            panels: list[_Panel] = []
+            panels: list[Panel] = []
             label = ""
             if i < len(fields):
                 name = fields[i].name
@@ -157,7 +145,7 @@ def _rows(
             if i < len(equations):
                 name, values = equations[i]
                 panels.append(
-                    _Panel(
+                    Panel(
                         "|residual| / scale\nof member 1", _cut(values, cut),
                         _residual_colours(values), RESIDUAL, bar=True, row=name,
                     )
@@ -172,21 +160,27 @@ def _field_panels(
     std: torch.Tensor,
     truth: torch.Tensor | None,
     cut: int | None,
-) -> list[_Panel]:
+) -> list[Panel]:
     exact = None if truth is None else truth.double().numpy()
     middle, spread = mean.numpy(), std.numpy()
     colours = _field_colours(middle if exact is None else np.stack([exact, middle]))
     error = None if exact is None else np.abs(middle - exact)
     widths = spread if error is None else np.stack([spread, error])
     norm = Normalize(0, float(np.percentile(widths, 99.8)) or 1.0)
-    panels = [] if exact is None else [_Panel("truth", _cut(exact, cut), *colours)]
+    panels = [] if exact is None else [Panel("truth", _cut(exact, cut), *colours)]
     panels += [
-        _Panel("observations", None, *colours, dots=_dots(found, name, cut)),
-        _Panel("mean", _cut(middle, cut), *colours, bar=True),
-        _Panel("standard deviation", _cut(spread, cut), norm, SPREAD, bar=error is None),
+        Panel(
+            "observations",
+            None,
+            *colours,
+            dots=_dots(found, name, cut),
+            boxes=_boxes(found, name, cut),
+        ),
+        Panel("mean", _cut(middle, cut), *colours, bar=True),
+        Panel("standard deviation", _cut(spread, cut), norm, SPREAD, bar=error is None),
     ]
     if error is not None:
-        panels.append(_Panel("|mean - truth|", _cut(error, cut), norm, SPREAD, bar=True))
+        panels.append(Panel("|mean - truth|", _cut(error, cut), norm, SPREAD, bar=True))
     return panels
 
 
@@ -203,13 +197,34 @@ def _dots(found: Solution, name: str, cut: int | None) -> tuple[np.ndarray, np.n
     """Return places ``(n, 2)`` and values of what was seen, of a slice those nearest to it."""
     seen, grid = found.task.observations, found.grid
     if name not in seen.values:
-        return np.zeros((0, 2)), np.zeros(0)
+        return np.zeros((0, min(2, len(grid.axes)))), np.zeros(0)
     points, values = seen.points[name].numpy(), seen.values[name].numpy()
     if cut is not None:
         first = grid.axes[grid.names[0]]
         near = np.abs(points[:, 0] - first.coordinates()[cut]) <= 0.5 * first.spacing
         points, values = points[near], values[near]
     return points[:, -2:], values
+
+
+def _boxes(
+    found: Solution, name: str, cut: int | None
+) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    """Return the regions of what instruments read of a field, of a slice those that it cuts."""
+    grid, boxes = found.grid, []
+    for own in found.task.observations.readings:
+        if name not in own.quantity.fields or own.quantity.weights is not None:
+            continue
+        ends = own.quantity.ends(grid)
+        if cut is not None:
+            first = grid.axes[grid.names[0]]
+            at, slack = first.coordinates()[cut], 0.5 * first.spacing
+            if not ends[0][0] - slack <= at <= ends[0][1] + slack:
+                continue
+        # Across a seam a region is shown as far as the end of the axis.
+        plane = [(low, high if high >= low else grid.axes[k].upper)
+                 for (low, high), k in zip(ends[-2:], grid.names[-2:], strict=True)]  # fmt: skip
+        boxes.append((plane[0], plane[-1]))
+    return boxes
 
 
 def _field_colours(values: np.ndarray) -> tuple[Normalize, str]:
@@ -228,97 +243,10 @@ def _residual_colours(values: np.ndarray) -> LogNorm:
     return LogNorm(max(low, high * 10.0**-DECADES), high if high > low else 10 * low, clip=True)
 
 
-def _ratio(across: Axis, up: Axis) -> float:
+def _ratio(across: Axis, up: Axis | None = None) -> float:
     """Height over width of an image: true to the domain, unless time is one of its axes."""
+    if up is None:
+        return curves.RATIO
     if across.time or up.time:
         return 1.0
     return min(max((up.upper - up.lower) / (across.upper - across.lower), 0.4), 2.5)
-
-
-def _draw(axes: Axes, panel: _Panel, grid: Grid, labelled: bool) -> None:
-    across, up = list(grid.axes.values())[-2:]
-    axes.set_facecolor(GROUND)
-    if panel.image is not None:
-        x, y, image = _edges(across), _edges(up), panel.image.T
-        if grid.spherical:
-            # Greenwich in the middle, north up.
-            x, y, image = y - np.pi, x, np.roll(panel.image, up.size // 2, 1)
-        axes.pcolormesh(x, y, image, cmap=panel.cmap, norm=panel.norm, rasterized=True)
-        if panel.cmap == RESIDUAL:
-            _root_mean_square(axes, panel.image, panel.row)
-    if panel.dots is not None:
-        _draw_dots(axes, panel, grid)
-    names = grid.names[-2:]
-    if grid.spherical:
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.spines[:].set_color(GREY)
-        return
-    axes.spines[:].set_visible(False)
-    for axis, name, own in ((axes.xaxis, names[0], across), (axes.yaxis, names[1], up)):
-        axis.set_ticks(np.clip(own.ends, *_edges(own)[[0, -1]]) if labelled else [])
-        axis.set_tick_params(length=2, color=GREY, pad=1, labelsize=SMALL)
-        if labelled:
-            axis.set_ticklabels([f"{v:.3g}" for v in own.ends])
-            axis.set_label_text(name, fontsize=SMALL)
-            axis.labelpad = -7
-    axes.set_xlim(*_edges(across)[[0, -1]])
-    axes.set_ylim(*_edges(up)[[0, -1]])
-
-
-def _edges(axis: Axis) -> np.ndarray:
-    """Return the ends of the pixels around nodes."""
-    at = axis.coordinates()
-    inner = (at[1:] + at[:-1]) / 2
-    return np.concatenate([[2 * at[0] - inner[0]], inner, [2 * at[-1] - inner[-1]]])
-
-
-def _draw_dots(axes: Axes, panel: _Panel, grid: Grid) -> None:
-    assert panel.dots is not None
-    places, values = panel.dots
-    axes.text(
-        0.04, 0.04, str(len(values)) if len(values) else "none", transform=axes.transAxes,
-        fontsize=6.5, color=INK, zorder=3,
-        bbox={"facecolor": GROUND, "alpha": 0.9, "linewidth": 0, "pad": 1.5},
-    )  # fmt: skip
-    x, y = (_inside(places[:, k], a) for k, a in enumerate(list(grid.axes.values())[-2:]))
-    if grid.spherical:
-        x, y = (places[:, 1] + np.pi) % (2 * np.pi) - np.pi, places[:, 0]
-    # As large as they can be without covering each other.
-    size = min(16.0, (72 * WIDTH) ** 2 / max(len(values), 1))
-    few = size > 6
-    size *= 0.6 if few else 1.0
-    axes.scatter(
-        x, y, c=values, s=size, cmap=panel.cmap, norm=panel.norm, marker="o" if few else "s",
-        linewidths=0.3 if few else 0, edgecolors=INK if few else "none",
-    )  # fmt: skip
-
-
-def _inside(places: np.ndarray, axis: Axis) -> np.ndarray:
-    """Return places as near to the nodes as they are across the seam."""
-    low, high = _edges(axis)[[0, -1]]
-    return low + (places - low) % (high - low) if axis.periodic else places
-
-
-def _root_mean_square(axes: Axes, image: np.ndarray, row: str) -> None:
-    """Write an equation's name and size into its map: colours may not reach that far down."""
-    known = image[np.isfinite(image)]
-    text = f"{row}, rms {np.sqrt(np.mean(known**2)):.2g}" if len(known) else f"{row}: no rows here"
-    axes.text(
-        0.04, 0.04, text, transform=axes.transAxes, fontsize=6.5, color="white",
-        bbox={"facecolor": "black", "alpha": 0.55, "linewidth": 0, "pad": 1.5},
-    )  # fmt: skip
-
-
-def _colour_bar(figure: Figure, axes: Axes, panel: _Panel) -> None:
-    bar = figure.colorbar(ScalarMappable(panel.norm, panel.cmap), cax=axes)
-    bar.locator = LogLocator(numticks=4) if isinstance(panel.norm, LogNorm) else MaxNLocator(4)
-    if not isinstance(panel.norm, LogNorm):
-        bar.formatter = ScalarFormatter()
-        bar.formatter.set_powerlimits((-2, 3))
-        axes.yaxis.get_offset_text().set_fontsize(SMALL)
-    bar.update_ticks()
-    bar.outline.set_visible(False)  # pyright: ignore
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.tick_params(labelsize=SMALL, length=2, pad=1, color=GREY)
-    axes.tick_params(which="minor", length=0)

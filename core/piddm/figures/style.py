@@ -1,4 +1,4 @@
-"""What all figures share: colours, sizes, saving."""
+"""The style that all figures share: colours, sizes, saving."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
-from piddm.files import atomic_path
+from piddm.tools.files import atomic_path
 
 # Okabe and Ito's colours: told apart with every kind of colour vision.
 BLUE, VERMILLION, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#767676", "#222222"
+"""Colours that colour-blind people tell apart (Okabe and Ito, 2008), a grey and an ink."""
 
 SMALL, NORMAL = 7.5, 9.0
+"""Sizes of letters, points."""
 
 FIELD, SIGNED_FIELD, RESIDUAL = "viridis", "RdBu_r", "magma"
-"""Perceptually uniform colour maps; the diverging one is for fields of both signs alone."""
+"""Perceptually uniform colour maps; the diverging one is only for fields of both signs."""
 
 
 def plain(axes: Axes) -> None:

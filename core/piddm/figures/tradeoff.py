@@ -16,7 +16,10 @@ from piddm.figures import labels
 from piddm.figures.style import BLUE, GREY, INK, SMALL, VERMILLION, plain, readable_logarithm
 
 COLOURS = {"truth": INK, "teacher": BLUE, "student": VERMILLION}
+"""Colour of each source of samples."""
+
 MARKERS = {"truth": "D", "teacher": "o", "student": "s"}
+"""Marker of each source of samples."""
 
 FAR_BELOW = 1e-3
 """A truth this much smaller than all else is shown at the lower edge: it would squeeze the rest."""

@@ -1,1 +1,1 @@
-"""Backbones, one file each: ``network(x, t)`` on packed images. piddm.builtin names them."""
+"""Backbones, one file each: ``network(x, t)`` on packed images; plugins.builtin names them."""

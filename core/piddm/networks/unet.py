@@ -15,19 +15,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from piddm.errors import UsageError
-from piddm.grid import Axis
+from piddm.grids.grid import Axis
+from piddm.networks.sizes import Edges, Sizes, along, edges_of, folded, line, unfolded
 
-Edge = Literal["wall", "periodic", "pole"]
-"""What is beyond the ends of an axis of an image."""
-
-Edges = tuple[Edge, Edge]
+CITATION = r"""
+@misc{ronneberger2015unet,
+  title = {{U-Net}: Convolutional Networks for Biomedical Image Segmentation},
+  author = {Ronneberger, Olaf and Fischer, Philipp and Brox, Thomas},
+  year = {2015},
+  eprint = {1505.04597},
+  archivePrefix = {arXiv},
+}
+"""
+"""Sources of the method, for ``piddm cite``: BibTeX."""
 
 
 class Convolution(nn.Module):
@@ -36,37 +41,37 @@ class Convolution(nn.Module):
     Args:
         inputs: Channels in.
         outputs: Channels out.
-        edges: What is beyond each axis; poles are at the ends of the first alone.
-        folded: Side of the square of nodes that each pixel's channels are.
+        edges: What is beyond each axis; poles are only at the ends of the first.
+        side: Side of the square of nodes that each pixel's channels are.
     """
 
-    def __init__(self, inputs: int, outputs: int, edges: Edges, folded: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, edges: Edges, side: int = 1) -> None:
         super().__init__()
         self.wrap = tuple(d for d, edge in zip((-2, -1), edges, strict=True) if edge == "periodic")
-        self.poles, self.folded = edges[0] == "pole", folded
+        self.poles, self.side = edges[0] == "pole", side
         padding = (int(edges[0] == "wall"), int(edges[1] == "wall"))
         self.convolution = nn.Conv2d(inputs, outputs, 3, padding=padding)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(batch, outputs, height, width)`` at the height and width of ``x``."""
         if self.poles:
-            x = over_poles(x, self.folded)
+            x = over_poles(x, self.side)
         for dim in self.wrap:
             n = x.shape[dim]
             x = torch.cat([x.narrow(dim, n - 1, 1), x, x.narrow(dim, 0, 1)], dim=dim)
         return self.convolution(x)
 
 
-def over_poles(x: Tensor, folded: int = 1) -> Tensor:
+def over_poles(x: Tensor, side: int = 1) -> Tensor:
     """Return ``(batch, channel, height + 2, width)``: a row more beyond either pole.
 
     Args:
         x: Rows from the south pole to the north pole.
-        folded: Side of the square of nodes that each pixel's channels are: beyond a pole their rows
+        side: Side of the square of nodes that each pixel's channels are: beyond a pole their rows
             come in the reverse order.
     """
     ends = torch.cat([x[:, :, :1], x[:, :, -1:]], dim=2).roll(x.shape[-1] // 2, -1)
-    ends = ends.unflatten(1, (-1, folded, folded)).flip(2).flatten(1, 3)
+    ends = ends.unflatten(1, (-1, side, side)).flip(2).flatten(1, 3)
     return torch.cat([ends[:, :, :1], x, ends[:, :, 1:]], dim=2)
 
 
@@ -96,21 +101,18 @@ class UNet(nn.Module):
 
     The image is folded into channels at the entrance and unfolded at the exit, so that no
     convolution runs at full resolution. Coordinates of axes that are not periodic are appended,
-    since a field knows its walls and its time; of a latitude its sine.
+    since a field knows its walls and its time; of a latitude its sine. Where the height or the
+    width cannot be folded and halved that often, the image is fitted (:mod:`piddm.networks.sizes`).
 
     Args:
         channels: Channels in; twice as many come out.
-        image: Height and width; each a multiple of ``fold * 2 ** (len(widths) - 1)``, and the
-            width of a sphere of twice that, so that half a turn is a whole number of pixels.
+        image: Height and width; a height of 1 is that of fields on a line.
         periodic: Whether each image axis is periodic.
         widths: Channels at each level, finest first.
         depth: Residual blocks per level and direction.
         fold: Side of the square of nodes that is folded into channels.
         mixed: Whether convolutions run in bfloat16; the last layer is always float32.
         spherical: Whether the image is a sphere's, latitudes from south to north by longitudes.
-
-    Raises:
-        UsageError: If the image cannot be halved that often.
     """
 
     coordinates: Tensor
@@ -127,34 +129,30 @@ class UNet(nn.Module):
         spherical: bool = False,
     ) -> None:
         super().__init__()
-        multiple = fold * 2 ** (len(widths) - 1)
-        for n, step in zip(image, (multiple, (1 + spherical) * multiple), strict=True):
-            if n % step or n < 2 * multiple:
-                raise UsageError(
-                    f"this network coarsens a grid by {multiple}: {n} nodes cannot be, choose a "
-                    f"multiple of {step} of at least {2 * multiple}"
-                )
-        self.mixed, self.fold = mixed, fold
-        edges = _edges(periodic, spherical)
+        edges = edges_of(periodic, spherical)
+        self.sizes = Sizes(image, edges, fold * 2 ** (len(widths) - 1), least=2)
+        self.mixed, self.fold, self.halve = mixed, along(image, fold), along(image, 2)
+        pixels, quarter = math.prod(self.fold), math.prod(self.halve)
         embedding = 4 * widths[0]
-        lines = [torch.linspace(-1, 1, n) for n in image]
+        lines = [line(n, m) for n, m in zip(image, self.sizes.inside, strict=True)]
         if spherical:
-            lines[0] = _latitudes(image[0]).sin().float()
+            lines[0] = _latitudes(self.sizes.inside[0]).sin().float()
         maps = torch.meshgrid(*lines, indexing="ij")
         kept = [m for m, p in zip(maps, periodic, strict=True) if not p]
         self.register_buffer(
-            "coordinates", torch.stack(kept)[None] if kept else torch.zeros(1, 0, *image)
+            "coordinates",
+            torch.stack(kept)[None] if kept else torch.zeros(1, 0, *self.sizes.inside),
         )
         self.embed = nn.Sequential(
             nn.Linear(32, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
         )
-        self.enter = Convolution(fold**2 * (channels + len(kept)), widths[0], edges, fold)
+        self.enter = Convolution(pixels * (channels + len(kept)), widths[0], edges, fold)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         kept_widths = []
         width = widths[0]
         for level, target in enumerate(widths):
             if level:
-                self.down.append(nn.Conv2d(4 * width, target, 1))
+                self.down.append(nn.Conv2d(quarter * width, target, 1))
                 width = target
             for _ in range(depth):
                 self.down.append(Block(width, target, embedding, edges))
@@ -167,9 +165,9 @@ class UNet(nn.Module):
                 self.up.append(Block(width + extra, widths[level], embedding, edges))
                 width = widths[level]
             if level:
-                self.up.append(nn.Conv2d(width, 4 * widths[level - 1], 1))
+                self.up.append(nn.Conv2d(width, quarter * widths[level - 1], 1))
                 width = widths[level - 1]
-        last = Convolution(width, fold**2 * 2 * channels, edges)
+        last = Convolution(width, pixels * 2 * channels, edges)
         self.leave = nn.Sequential(nn.GroupNorm(_groups(width), width), nn.SiLU(), last)
         # Nothing to begin with: the wrapped network is then the best linear one.
         _silence(last)
@@ -178,10 +176,10 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Return ``(batch, 2 channel, height, width)``; ``t`` is ``(batch,)`` in [0, 1]."""
         coordinates = self.coordinates.expand(x.shape[0], -1, -1, -1)
-        h = functional.pixel_unshuffle(torch.cat([x, coordinates], dim=1), self.fold)
+        h = folded(torch.cat([self.sizes.enter(x), coordinates], dim=1), self.fold)
         h = h.contiguous(memory_format=torch.channels_last)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.mixed):
-            embedding = self.embed(_fourier(t))
+            embedding = self.embed(fourier(t))
             h = self.enter(h)
             kept = []
             for layer in self.down:
@@ -189,7 +187,7 @@ class UNet(nn.Module):
                     h = layer(h, embedding)
                 else:
                     kept.append(h)
-                    h = layer(functional.pixel_unshuffle(h, 2))
+                    h = layer(folded(h, self.halve))
             h = self.middle(h, embedding)
             kept.append(h)
             fresh = True
@@ -198,14 +196,8 @@ class UNet(nn.Module):
                     h = layer(torch.cat([h, kept.pop()], dim=1) if fresh else h, embedding)
                     fresh = False
                 else:
-                    h, fresh = functional.pixel_shuffle(layer(h), 2), True
-        return functional.pixel_shuffle(self.leave(h.float()), self.fold).contiguous()
-
-
-def _edges(periodic: tuple[bool, bool], spherical: bool) -> Edges:
-    height, width = periodic
-    beyond: Edge = "periodic" if height else "wall"
-    return "pole" if spherical else beyond, "periodic" if width else "wall"
+                    h, fresh = unfolded(layer(h), self.halve), True
+        return self.sizes.leave(unfolded(self.leave(h.float()), self.fold)).contiguous()
 
 
 def _latitudes(size: int) -> Tensor:
@@ -222,7 +214,7 @@ def _groups(width: int) -> int:
     return math.gcd(width, 8)
 
 
-def _fourier(t: Tensor) -> Tensor:
+def fourier(t: Tensor) -> Tensor:
     """Sines and cosines of the noise level at 16 frequencies."""
     frequency = torch.exp(torch.linspace(0, math.log(100.0), 16, device=t.device))
     phase = t[:, None] * frequency

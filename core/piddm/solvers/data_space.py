@@ -1,34 +1,34 @@
 r"""No model: fields themselves are moved until they fit the observations and the equation.
 
-.. math:: \min_x \; \left\|\frac{Hx - y}{s}\right\|^2
-    + \lambda\,\|R(x_{mix})\|^2,
+.. math:: \min_x \; \left\|\frac{Hx - y}{s} - \xi\right\|^2
+    + \lambda\,\|R(x_{mix})\|^2, \qquad \xi \sim N(0, I),
 
-with x the normalised fields, s the noise of each observation (a thousandth of the field's deviation
-where it is exact), R the normalised residual, summed over equations as the mean square of each, and
-:math:`x_{mix}` the fields with what is known exactly put in its place. It is what a student is to
-be compared with: the same objective as in latent space, without what it has learned.
-Members differ by the noise that they start from. Source: the question of the reviewers of PIDDM,
-Algorithm 3, which is in latent space.
+with x the normalised fields, :math:`\xi` a member's own draw of the noise (nothing where a value is
+exact; without it all members would follow the noise that there is, and agree), s the noise of each
+observation (a thousandth of the field's deviation where it is exact), R the normalised residual,
+summed over equations as the mean square of each, and :math:`x_{mix}` the fields with exactly known
+values put in their place. It is what a student is to be compared with: the same objective as in
+latent space, without what it has learned. Members differ by that draw, and by the noise that they
+start from. Source: the question of the reviewers of PIDDM, Algorithm 3, which is in latent space.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from collections.abc import Generator as Steps
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Generator, Tensor
 
-from piddm.errors import UsageError
-from piddm.interfaces import Members, Solver, Task
-from piddm.solvers.lbfgs import minimise
-from piddm.tasks.finishing import EXACT
-from piddm.tasks.sensors import Sensors
-from piddm.training import Progress
-
-if TYPE_CHECKING:
-    from piddm.api import Run
+from piddm.data.no_equation import needed
+from piddm.numerics.algebra.lbfgs import minimise
+from piddm.tasks.likelihood import Likelihood
+from piddm.tasks.model import Model
+from piddm.tasks.solver import Members, Solver
+from piddm.tasks.task import Task
+from piddm.tools.errors import UsageError
+from piddm.tools.progress import Progress
 
 Optimiser = Literal["lbfgs", "adam"]
 
@@ -49,7 +49,7 @@ class DataSpaceSolver(Solver):
 
     def __init__(
         self,
-        run: Run,
+        run: Model,
         steps: int = 2000,
         weight: float = 1e6,
         start: float = 0.1,
@@ -65,11 +65,12 @@ class DataSpaceSolver(Solver):
 
     def solve(self, task: Task, count: int, generator: Generator) -> Steps[Progress, None, Members]:
         """Look for ``count`` members; see :meth:`piddm.interfaces.Solver.solve`."""
+        needed(self.run.residual, "the solver data-space")
         packing = self.run.packing
         shape = (count, packing.channels, *packing.image)
         white = torch.randn(shape, generator=generator, dtype=torch.float64)
         start = (self.start * white).flatten(1)
-        loss = _Loss(self.run, task, self.weight)
+        loss = _Loss(self.run, task, self.weight, count, generator)
         x = start
 
         def members() -> Members:
@@ -103,27 +104,26 @@ class DataSpaceSolver(Solver):
 class _Loss:
     """The objective, sample by sample, of normalised fields ``(batch, n)``."""
 
-    def __init__(self, run: Run, task: Task, weight: float) -> None:
-        self._residual, self._scale, self._weight = run.residual, run.scale, weight
+    def __init__(
+        self, run: Model, task: Task, weight: float, count: int, generator: Generator
+    ) -> None:
+        # Of data that satisfy it nearly, no nearer: their answers are no better than they are.
+        self._residual, self._scale, self._weight = run.soft_residual, run.scale, weight
         self._packing = run.packing
-        self._sensors = sensors = Sensors(
-            task.observations, run.residual.field_names, task.interpolation
-        )
-        scale = self._packing.field_scale()
-        unit = torch.tensor([scale[k] for k in sensors.names], dtype=torch.float64)
-        self._sigma = torch.where(sensors.sigma > 0, sensors.sigma, EXACT * unit[sensors.field])
+        self._likelihood = Likelihood.of(task, run.residual.field_names, self._packing)
+        self._sensors = self._likelihood.sensors
+        self._noise = self._likelihood.noise(count, generator) * (self._sensors.sigma > 0)
         self._params = task.observations.params
         # Noisy values are not put in place: their noise would be a residual that nothing removes.
-        own = (sensors.weight.abs() > 1 - 1e-9) & (sensors.sigma == 0)[:, None]
-        self._at, self._values = sensors.index[own], sensors.values[own.nonzero()[:, 0]]
+        self._at, self._values = self._sensors.exact
 
     def fields(self, x: Tensor) -> dict[str, Tensor]:
         """Return physical fields."""
-        return self._packing.unpack(x.view(-1, self._packing.channels, *self._packing.image))
+        return self._packing.relaxed(x.view(-1, self._packing.channels, *self._packing.image))
 
     def __call__(self, x: Tensor) -> Tensor:
         fields = self.fields(x)
-        misfit = (self._sensors(fields) - self._sensors.values) / self._sigma
+        misfit = self._likelihood.misfit(fields) - self._noise
         mixed: dict[str, Tensor] = self._mixed(fields)
         mixed |= {k: x.new_full((len(x),), v) for k, v in self._params.items()}
         rows = self._residual(mixed)
@@ -133,7 +133,7 @@ class _Loss:
         return misfit.square().sum(1) + self._weight * physics.sum(0)
 
     def _mixed(self, fields: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return fields with exactly known nodes replaced by what is known."""
+        """Return fields with exactly known nodes replaced by the known values."""
         names, shape = self._sensors.names, self._sensors.grid.shape
         flat = torch.cat([fields[k].flatten(1) for k in names], dim=1)
         flat = flat.index_copy(1, self._at, self._values.expand(len(flat), -1))

@@ -1,6 +1,6 @@
 r"""The posterior of the student's noise, sampled: Hamiltonian Monte Carlo for a Gaussian prior.
 
-The energy U of the noise (:mod:`piddm.solvers.posterior`) is split into a Gaussian's,
+The energy U of the noise (:mod:`piddm.solvers._posterior`) is split into a Gaussian's,
 :math:`N(\mu, C)`, and a rest. Under the first, positions :math:`q = \epsilon - \mu` and velocities
 :math:`v \sim N(0, C)` turn exactly, in any dimension; the rest kicks:
 
@@ -15,7 +15,7 @@ here :math:`C = (I + J^TJ)^{-1}`, what the posterior of a linear student would h
 derivative of what is seen, in the mean over a few members. For a linear student each trajectory is
 an independent sample.
 
-Every member is the end of a chain of its own, from where :mod:`piddm.solvers.search` ends: chains
+Every member is the end of a chain of its own, from where :mod:`piddm.solvers._search` ends: chains
 from farther off freeze. One step h serves them all; it is tuned in the first half of the chain, and
 then kept.
 """
@@ -25,20 +25,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from collections.abc import Generator as Steps
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
-from piddm.errors import UsageError
-from piddm.interfaces import Members, Solver, Task
-from piddm.solvers.linear import LinearPart
-from piddm.solvers.posterior import Posterior
-from piddm.solvers.search import Search
-from piddm.training import Progress
-
-if TYPE_CHECKING:
-    from piddm.api import Run
+from piddm.solvers._linear_part import LinearPart
+from piddm.solvers._posterior import Posterior
+from piddm.solvers._search import Search
+from piddm.tasks.model import Model
+from piddm.tasks.solver import Members, Solver
+from piddm.tasks.task import Task
+from piddm.tools.errors import UsageError
+from piddm.tools.progress import Progress
 
 ACCEPTED = 0.75
 """Share of trajectories that tuning wants accepted."""
@@ -68,7 +67,7 @@ class HamiltonianSolver(Solver):
     """
 
     def __init__(
-        self, run: Run, *, rounds: int = 8, search: int = 40,
+        self, run: Model, *, rounds: int = 8, search: int = 40,
         steps: int = 40, leapfrog: int = 8, weight: float = 0.1, tolerance: float | None = None,
     ) -> None:  # fmt: skip
         if (
@@ -97,14 +96,12 @@ class HamiltonianSolver(Solver):
         if len(target) <= DENSE:
             parts = [posterior.jacobian(z) for z in start[:POINTS]]
             jacobian = torch.cat(parts) / len(parts) ** 0.5
-            reached.calls += -(-2 * len(target) * len(parts) // count)
         chains = trajectories(
             lambda z: posterior.energy(z, target), start, start.mean(0), jacobian,
             self.steps, self.leapfrog, generator,
         )  # fmt: skip
         for done, state in enumerate(chains, 1):
             reached.noise = state.position
-            reached.calls += 2 * self.leapfrog
             values = {
                 "energy": float(state.energy.mean()),
                 "accepted": float(state.accepted.mean()),

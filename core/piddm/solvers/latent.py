@@ -7,27 +7,29 @@ minimises
 .. math:: \tfrac12\Big\|\frac{y + s\,\xi_k - H d(\epsilon)}{s}\Big\|^2
     + \lambda\,\text{physics} + \tfrac12\|\epsilon - \epsilon_k\|^2
 
-(:mod:`piddm.solvers.posterior`), by :mod:`piddm.solvers.search`. For a linear generator that is
-exact sampling. The last term keeps the noise on its shell without a weight to tune. Source:
-Bardsley et al., Randomize-then-optimize, SIAM Journal on Scientific Computing 36, 2014; Chen and
-Oliver, Mathematical Geosciences 44, 2012.
+(:mod:`piddm.solvers._posterior`), by :mod:`piddm.solvers._search`, and ends on the equation. For a
+linear generator that is exact sampling. The last term keeps the noise on its shell without a weight
+to tune. Source: Bardsley et al., Randomize-then-optimize, SIAM Journal on Scientific Computing 36,
+2014; Chen and Oliver, Mathematical Geosciences 44, 2012.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator as Steps
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import replace
 
-from torch import Generator
+from torch import Generator, Tensor
 
-from piddm.errors import UsageError
-from piddm.interfaces import Members, Solver, Task
-from piddm.solvers.posterior import Posterior
-from piddm.solvers.search import Search
-from piddm.training import Progress
-
-if TYPE_CHECKING:
-    from piddm.api import Run
+from piddm.data.correcting import Corrections, is_cheap
+from piddm.residuals.wrappers import with_params
+from piddm.solvers._posterior import Posterior
+from piddm.solvers._search import Search
+from piddm.tasks.model import Model
+from piddm.tasks.solver import Members, Solver
+from piddm.tasks.task import Task
+from piddm.tools.errors import UsageError
+from piddm.tools.progress import Progress
 
 WEIGHT, STEPS = 0.1, 20
 """Weight of physics, and evaluations. Measured on sparse sensors: 0.1 is nearer and better
@@ -49,11 +51,15 @@ class LatentSolver(Solver):
             solution nothing but the equation tells, and 0.1 else.
         tolerance: The model's own error, over the fields' deviation; the student's measured one
             where None is given.
+        correct: Whether members are brought onto the equation, by
+            :mod:`piddm.numerics.correction`, after the search; where that is cheap, on planes, if
+            None is given.
     """
 
     def __init__(
-        self, run: Run, *, rounds: int = 8, steps: int | None = None,
+        self, run: Model, *, rounds: int = 8, steps: int | None = None,
         weight: float | None = None, tolerance: float | None = None,
+        correct: bool | None = None,
     ) -> None:  # fmt: skip
         if (
             rounds < 1
@@ -65,7 +71,8 @@ class LatentSolver(Solver):
                 "latent: rounds are at least 1, steps and weight at least 0, the tolerance positive"
             )
         self.run, self.rounds, self.steps = run, rounds, steps
-        self.weight, self.tolerance = weight, tolerance
+        self.weight, self.tolerance, self.correct = weight, tolerance, correct
+        self._kept: tuple[Mapping[str, float], Corrections] | None = None
 
     def solve(self, task: Task, count: int, generator: Generator) -> Steps[Progress, None, Members]:
         """Return members that the student generates."""
@@ -77,4 +84,13 @@ class LatentSolver(Solver):
         self.so_far = search.members
         for done, values in search.work(self.rounds, steps):
             yield Progress("latent", done, self.rounds + steps, values)
-        return search.members()
+        found = search.members()
+        correct = is_cheap(self.run.residual.grid) if self.correct is None else self.correct
+        return replace(found, fields=self._corrected(task, found)) if correct else found
+
+    def _corrected(self, task: Task, found: Members) -> dict[str, Tensor]:
+        run, known = self.run, dict(task.observations.params)
+        if self._kept is None or self._kept[0] != known:  # else as for the question before
+            residual = with_params(run.soft_residual, known)
+            self._kept = known, Corrections(run.pde, residual, run.packing, run.scale)
+        return self._kept[1].correct(found.fields).fields

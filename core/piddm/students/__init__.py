@@ -1,1 +1,1 @@
-"""Students, one method per file. piddm.builtin names them."""
+"""Students, one method per file. piddm.plugins.builtin names them."""

@@ -9,22 +9,25 @@ from piddm.symbolic.operators import (
     Field,
     Param,
     Slice,
+    harmonic,
+    lat,
+    lon,
+    t,
+    x,
+    y,
+    z,
+)
+from piddm.symbolic.vector_calculus import (
     curl,
     div,
     dot,
     grad,
     inverse_laplace,
     laplace,
-    lat,
-    lon,
     rotated_grad,
-    t,
-    x,
-    y,
-    z,
 )
 
 __all__ = [
-    "Coordinate", "D", "Field", "Param", "Slice", "curl", "div", "dot", "grad", "inverse_laplace",
-    "laplace", "lat", "lon", "rotated_grad", "t", "x", "y", "z",
+    "Coordinate", "D", "Field", "Param", "Slice", "curl", "div", "dot", "grad", "harmonic",
+    "inverse_laplace", "laplace", "lat", "lon", "rotated_grad", "t", "x", "y", "z",
 ]  # fmt: skip

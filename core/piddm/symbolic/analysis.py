@@ -1,4 +1,4 @@
-"""What an expression depends on, and how often it is differentiated along an axis."""
+"""Dependence of an expression on an axis, and how often it is differentiated along it."""
 
 from __future__ import annotations
 

@@ -19,11 +19,12 @@ from piddm.symbolic.operators import Coordinate, D, Field, Param, Slice, strict
 from piddm.symbolic.text import expression_text
 
 if TYPE_CHECKING:
-    from piddm.conditions import Condition, Integral
-    from piddm.grid import Grid
-    from piddm.pde import PDE
+    from piddm.grids.grid import Grid
+    from piddm.symbolic.conditions import Condition, Integral
+    from piddm.symbolic.specification import Specification
 
 _VARIANTS = {"epsilon": r"\varepsilon", "phi": r"\varphi"}
+"""Greek letters in the shape that texts on physics have."""
 
 _WRITTEN_OUT = 3
 """Highest order of a derivative that repeats its coordinate."""
@@ -84,7 +85,7 @@ def integral_latex(integral: Integral, grid: Grid) -> str:
     return f"{left} = {expression_latex(integral.value)}"
 
 
-def formulas(pde: PDE) -> dict[str, dict[str, str]]:
+def formulas(pde: Specification) -> dict[str, dict[str, str]]:
     """Return a specification's equations, conditions and integrals, each by its name.
 
     Parts that long equations have in common are under ``where``, each with a sign of its own.

@@ -11,6 +11,7 @@ from typing import Any
 import sympy
 
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+"""Digits to superscripts."""
 
 
 class SphereOperator(sympy.Function):
@@ -54,7 +55,7 @@ class _OfVector(SphereOperator):
 
     @classmethod
     def eval(cls, north: Any, east: Any) -> Any:  # pyright: ignore
-        """Vanish on zero alone: components that are constant make no constant vector."""
+        """Vanish only on zero: components that are constant make no constant vector."""
         return sympy.S.Zero if north == east == 0 else None
 
 
@@ -79,7 +80,7 @@ class Laplace(_OfScalar):
 
     @property
     def innermost(self) -> Any:
-        """What all of them are applied to."""
+        """The expressions that all of them are applied to."""
         (inner,) = self.args
         return inner.innermost if isinstance(inner, Laplace) else inner
 

@@ -10,6 +10,7 @@ from sympy.printing.str import StrPrinter
 from piddm.symbolic.operators import D
 
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+"""Digits to superscripts."""
 
 
 def equation_text(expression: sympy.Expr) -> str:

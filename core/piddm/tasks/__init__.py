@@ -1,1 +1,1 @@
-"""Questions and answers: what is observed, what is asked, and the ensemble that is found."""
+"""Questions and answers: observations, the task, and the ensemble that answers it."""

@@ -1,33 +1,34 @@
-"""The answer to a task: an ensemble, what it says, and how well it agrees with what is known."""
+"""The answer to a task: an ensemble, its statistics, and its misfit to the observations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
-from scipy.stats import chi2
+from scipy.stats import norm
 from torch import Tensor
 
-from piddm.grid import Grid
-from piddm.interfaces import Fields, Task
-from piddm.tasks.calibration import coverage, crps, quantile, ranks
+from piddm.grids.grid import Grid
+from piddm.metrics.calibration import coverage, crps, quantile, ranks
+from piddm.metrics.conformal import own_width
+from piddm.numerics.projection import VANISHED
+from piddm.residuals.residual import Fields
+from piddm.tasks.bias import bias_of
+from piddm.tasks.doubts import doubt_of
+from piddm.tasks.interval_calibration import Calibration
 from piddm.tasks.sensors import Sensors
+from piddm.tasks.task import Task
+from piddm.tools.notebooks import Shown, drawn, lines
 
-DOUBT = 1e-6
-"""Chance of a misfit as large as the best member's, below which observations are doubted."""
-
-VANISHED = 1e-12
-"""Normalised residual, mean square, up to which a member satisfies the equation."""
-
-FAR = 1e3
-"""Misfit of exact observations (1 is a thousandth of a deviation) at which a member that satisfies
-the equation leaves no doubt that they contradict each other or it."""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
-class Solution:
+@dataclass(frozen=True, repr=False)
+class Solution(Shown):
     """An ensemble that answers a task.
 
     Args:
@@ -36,7 +37,8 @@ class Solution:
         grid: The grid of the members.
         solver: Name of the solver.
         fields: Members, field name to ``(members, *axes)``, and free params ``(members,)``.
-        residual: Mean-square normalised residual of each member, ``(members,)``.
+        residual: Mean-square normalised residual of each member, ``(members,)``; None of data
+            without an equation.
         misfit: Mean square of each member's difference to the observations over the tolerance,
             ``(members,)``: chi squared over the number of observations where they have noise.
         tolerance: What misfits are divided by, one for each observation: its sigma, or where that
@@ -46,7 +48,13 @@ class Solution:
         asked: How many members were asked for.
         unfinished: How many of the members, the last ones, are as an interruption found them.
         projected: How many satisfy the equation to round-off, where that was asked for.
-        caution: What is to be said of the question, see :mod:`piddm.tasks.outside`.
+        caution: What is to be said of the question, see :mod:`piddm.tasks.extrapolation`.
+        calibration: What was found out about such intervals on known truths; they are stretched by
+            it.
+        scores: What it judges the question by.
+        law: Pointwise mean and standard deviation, field by field, where a solver has them in
+            closed form; mean, deviation and intervals are then those of a Gaussian, not the
+            members'.
     """
 
     task: Task
@@ -54,7 +62,7 @@ class Solution:
     grid: Grid
     solver: str
     fields: Fields
-    residual: Tensor
+    residual: Tensor | None
     misfit: Tensor
     tolerance: Tensor
     calls: int
@@ -63,22 +71,98 @@ class Solution:
     unfinished: int = 0
     projected: int | None = None
     caution: str = ""
+    law: tuple[Fields, Fields] | None = None
+    calibration: Calibration | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.misfit)
 
+    def in_words(self) -> str:
+        """Return the question, the fields with their spread, and how well the members fit."""
+        rows = {
+            name: f"{float(self.mean[name].mean()):.4g} on average, "
+            f"spread {float(spread.mean()):.4g}"
+            for name, spread in self.std.items()
+        }
+        rows["misfit"] = f"{float(self.misfit.mean()):.4g}, mean square in sigmas"
+        if self.residual is not None:
+            rows["PDE error"] = f"{float(self.residual.mean()):.4g}, normalised"
+        rows |= {"caution": self.caution, "doubt": self.doubt}
+        title = (f"{self.task.kind} of {self.pde}: {len(self)} members of {self.solver} for "
+                 f"{self.task.observations.count} observations, {self.seconds:.1f} s")  # fmt: skip
+        return lines(title, rows)
+
+    def plot(self, truth: Fields | None = None) -> Figure:
+        """Return a picture: observations, mean and deviation, beside the truth where it is given.
+
+        Args:
+            truth: Fields ``(*grid.shape)`` and params.
+        """
+        return drawn("of_solution", self, truth=truth)
+
+    @property
+    def on_the_equation(self) -> bool:
+        """Whether all members satisfy the equation to round-off, where there is one."""
+        return self.residual is None or bool((self.residual <= VANISHED).all())
+
     @property
     def mean(self) -> dict[str, Tensor]:
-        """Mean of the members."""
+        """Mean: of the members, or in closed form."""
+        if self.law is not None:
+            return dict(self.law[0])
         return {k: v.mean(0) for k, v in self.fields.items()}
 
     @property
     def std(self) -> dict[str, Tensor]:
-        """Standard deviation of the members; zero where there is one."""
+        """Standard deviation, of the members or in closed form; zero where there is one member."""
+        if self.law is not None:
+            return dict(self.law[1])
         return {k: v.std(0, correction=min(1, len(v) - 1)) for k, v in self.fields.items()}
 
     def quantile(self, share: float) -> dict[str, Tensor]:
-        """Return the value below which a share of the members lies, pointwise."""
+        """Return the value below which a share of the law lies, pointwise; calibrated if it is."""
+        found = self.raw_quantile(share)
+        return found if self.calibration is None else self._stretched(found, share, False)
+
+    def band(self) -> tuple[dict[str, Tensor], dict[str, Tensor]] | None:
+        """Return the ends of a band that the whole field lies in; nothing without calibration.
+
+        The share of the truths that do is the calibration's level. A field for which there were too
+        few truths has ends at infinity.
+        """
+        if self.calibration is None:
+            return None
+        level = self.calibration.level
+        ends = [self._stretched(self.raw_quantile(share), share, True)
+                for share in ((1 - level) / 2, (1 + level) / 2)]  # fmt: skip
+        return ends[0], ends[1]
+
+    def _stretched(self, quantiles: Fields, share: float, joint: bool) -> dict[str, Tensor]:
+        calibration, found = self.calibration, {}
+        assert calibration is not None
+        wide = float(norm.ppf(share) / norm.ppf((1 + calibration.level) / 2))
+        mean, own = self.mean, self._own_widths(calibration.level)
+        for name, value in quantiles.items():
+            factor = calibration.factor(name, self.scores, joint)
+            factor = float("inf") if factor is None else factor
+            away = value - mean[name]
+            # At a level's end never on the mean's other side, as a skew ensemble's may be.
+            away = away.clamp_min(0.0) if wide > 0 else away.clamp_max(0.0)
+            least = calibration.floor.get(name, 0.0) + calibration.own_floor * own[name]
+            move = away + wide * least
+            found[name] = mean[name] + torch.where(move == 0, 0.0, factor * move)
+        return found
+
+    def _own_widths(self, level: float) -> dict[str, float]:
+        low, high = (self.raw_quantile((1 + sign * level) / 2) for sign in (-1, 1))
+        return {k: own_width(low[k], high[k]) for k in low}
+
+    def raw_quantile(self, share: float) -> dict[str, Tensor]:
+        """Return the value below which a share of the ensemble's own law lies, pointwise."""
+        if self.law is not None:
+            away = float(norm.ppf(share))
+            return {k: mean + away * self.law[1][k] for k, mean in self.law[0].items()}
         return {k: quantile(v, share) for k, v in self.fields.items()}
 
     def errors(self, truth: Fields) -> dict[str, float]:
@@ -96,15 +180,51 @@ class Solution:
         return found
 
     def covered(self, truth: Fields, level: float) -> dict[str, float]:
-        """Return the share of nodes whose true value is in the members' central interval.
+        """Return the share of nodes whose true value is in the central interval.
 
         Nodes where all members have the true value, such as those of a wall, are left out.
         """
         found = {}
         for name, true in truth.items():
             open_ = (self.fields[name] != true).any(0)
-            hits = coverage(self.fields[name], true, level)[open_]
+            if self.calibration is not None:
+                low, high = (self.quantile((1 + sign * level) / 2)[name] for sign in (-1, 1))
+                hits = ((low <= true) & (true <= high))[open_]
+            elif self.law is None:
+                hits = coverage(self.fields[name], true, level)[open_]
+            else:
+                wide = float(norm.isf((1 - level) / 2)) * self.law[1][name]
+                hits = ((true - self.law[0][name]).abs() <= wide)[open_]
             found[name] = float(hits.double().mean()) if len(hits) else 1.0
+        return found
+
+    @property
+    def bias(self) -> dict[str, tuple[float, float]]:
+        """Mean and deviation of the bias that each group of sensors turns out to have."""
+        seen = self.task.observations
+        names = tuple(k for k, v in self.fields.items() if v.ndim > 1)
+        groups = seen.all_groups(names)
+        if not any(groups):
+            return {}
+        plain = replace(seen, groups={}, readings=[replace(r, group="") for r in seen.readings])
+        sensors = Sensors(plain, names, self.task.interpolation)
+        missing = sensors.values - sensors(self.fields)
+        found = {}
+        for name, (means, own) in bias_of(missing, groups, seen.bias, sensors.sigma).items():
+            spread = float(means.std(correction=min(1, len(means) - 1)))
+            found[name] = (float(means.mean()), (spread**2 + own**2) ** 0.5)
+        return found
+
+    def inside(self, truth: Fields) -> dict[str, bool]:
+        """Return of which fields the whole truth is in the calibrated band."""
+        ends = self.band()
+        if ends is None:
+            return {}
+        found = {}
+        for name, true in truth.items():
+            open_ = (self.fields[name] != true).any(0)
+            hits = (ends[0][name] <= true) & (true <= ends[1][name])
+            found[name] = bool(hits[open_].all())
         return found
 
     def crps(self, truth: Fields) -> dict[str, float]:
@@ -125,27 +245,7 @@ class Solution:
     @cached_property
     def doubt(self) -> str:
         """Say so where no member comes as near to the observations as their noise allows."""
-        names = tuple(k for k, v in self.fields.items() if v.ndim > 1)
-        sensors = Sensors(self.task.observations, names, self.task.interpolation)
-        away = ((sensors(self.fields) - sensors.values) / self.tolerance).square()
-        exact, there = sensors.sigma == 0, self.residual <= VANISHED
-        wrong = "contradict each other or the equation, or their sigma is too small"
-        missed = away[there][:, exact].mean(1)  # of members that are not held up by the model
-        if missed.numel() and float(missed.min()) >= FAR:  # NaN where none is exact
-            return (
-                "no member that satisfies the equation comes near to the exact observations: they "
-                "contradict each other or it, or have noise (--sigma)"
-            )
-        best, n = float(away[:, ~exact].sum(1).min()), int((~exact).sum())
-        if not n or chi2.sf(best, n) > DOUBT:
-            return ""
-        said = f"the best member's chi squared is {best:.4g} for {n} observations with noise"
-        if bool(there.any()):
-            return f"{said}: they {wrong}"
-        return (
-            f"{said}: {self.solver} comes no nearer, --project or the solver hybrid may; if they "
-            f"do not, the observations {wrong}"
-        )
+        return doubt_of(self.task, self.fields, self.residual, self.tolerance, self.solver)
 
     def summary(self, truth: Fields | None = None) -> dict[str, object]:
         """Return what ``solution.json`` says."""
@@ -156,12 +256,20 @@ class Solution:
             "members": len(self),
             "asked": self.asked,
             "observations": self.task.observations.count,
-            "residual": float(self.residual.mean()),
             "misfit": float(self.misfit.mean()),
             "calls": self.calls,
             "seconds": self.seconds,
             "spread": {k: float(v.mean()) for k, v in self.std.items()},
         }
+        if self.residual is not None:
+            found["residual"] = float(self.residual.mean())
+        if bias := self.bias:
+            found["bias"] = {k: {"mean": m, "deviation": d} for k, (m, d) in bias.items()}
+        if self.calibration is not None:
+            found["calibration"] = {
+                "scores": dict(self.scores), "law": self.calibration.law(self.scores) or "same",
+                "beyond": self.calibration.beyond(self.scores),
+            }  # fmt: skip
         if self.unfinished:
             found["unfinished"] = self.unfinished
         if self.projected is not None:
@@ -175,10 +283,7 @@ class Solution:
             found["relative_l2"] = self.errors(truth)
             found["coverage"] = {f"{level:g}": self.covered(truth, level) for level in (0.5, 0.9)}
             found["crps"] = self.crps(truth)
+            if self.calibration is not None:
+                found["in_the_band"] = self.inside(truth)
             found["ranks"] = self.ranks(truth)
         return found
-
-
-def merged(parts: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return batches of members as one."""
-    return {k: torch.cat([p[k] for p in parts]) for k in parts[0]}

@@ -1,1 +1,1 @@
-"""Teachers, one method per file. piddm.builtin names them."""
+"""Teachers, one method per file. piddm.plugins.builtin names them."""

@@ -6,15 +6,18 @@ import math
 
 import torch
 
-from piddm.drawing import whole
-from piddm.errors import PiddmError
-from piddm.pde import PDE
+from piddm.data.inputs import whole
+from piddm.equation import PDE
+from piddm.grids.grid import NodeCounts
 from piddm.symbolic.operators import Slice
+from piddm.tools.errors import PiddmError
 from piddm.verification.convergence import given_values
-from piddm.verification.data import SIZE, SMALL_SIZE
+from piddm.verification.data import grid_of
 from piddm.verification.result import Check
 
 NAME = "solver_agreement"
+"""Name of the check."""
+
 ORDER = 0.7
 """Of the first order, less what other draws on each grid and coarse grids take from it."""
 
@@ -22,9 +25,10 @@ COUNT = 32
 """Enough that the draws of different grids are alike on the whole."""
 
 SAME = 1e-8
+"""Relative difference at which both solvers give the same."""
 
 
-def solver_agreement(pde: PDE, seed: int = 0, size: int | None = None) -> Check:
+def solver_agreement(pde: PDE, seed: int = 0, size: NodeCounts | None = None) -> Check:
     """Check that what ``simulate`` makes and the derived solver's solutions come together.
 
     Both start from the inputs that ``simulate`` drew. Two ways to discretise one equation differ
@@ -34,11 +38,12 @@ def solver_agreement(pde: PDE, seed: int = 0, size: int | None = None) -> Check:
         return Check(NAME, True, "data come from the derived solver", applies=False)
     if pde.grid.spherical:
         return Check(NAME, True, "there is no derived solver on a sphere", applies=False)
-    base = size or (SIZE if len(pde.grid.axes) < 3 else SMALL_SIZE)
-    sizes = [base // 2, base, 2 * base] if len(pde.grid.axes) < 3 else [base // 2, base]
+    base = grid_of(pde, size).axes
+    factors = [0.5, 1, 2] if len(base) < 3 else [0.5, 1]
+    sizes = [round(f * max(a.size for a in base.values())) for f in factors]
     gaps = []
-    for n in sizes:
-        intervals = {k: n + (not a.periodic) for k, a in pde.grid.axes.items()}
+    for factor in factors:
+        intervals = {k: round(factor * a.size) + (not a.periodic) for k, a in base.items()}
         grid = pde.grid.resized(intervals)
         generator = torch.Generator().manual_seed(seed)
         made = whole(pde, grid, COUNT, pde.simulate(pde, grid, COUNT, generator))

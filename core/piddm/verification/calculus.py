@@ -22,7 +22,6 @@ import sympy
 import torch
 from torch import Tensor
 
-from piddm.errors import UsageError
 from piddm.symbolic.operators import Coordinate
 from piddm.symbolic.spherical import (
     Div,
@@ -32,6 +31,7 @@ from piddm.symbolic.spherical import (
     Laplace,
     SphereOperator,
 )
+from piddm.tools.errors import UsageError
 
 POINT = tuple(Coordinate(name) for name in ("n_x", "n_y", "n_z"))
 """A point of the unit sphere, :math:`(\\cos\\varphi\\cos\\lambda, \\cos\\varphi\\sin\\lambda,

@@ -22,10 +22,10 @@ import sympy
 import torch
 from torch import Tensor
 
-from piddm.conditions import Condition, Integral
-from piddm.grid import Axis, Grid
-from piddm.pde import PDE
-from piddm.symbolic.operators import Coordinate, D, Field, Param, Slice, strict
+from piddm.equation import PDE
+from piddm.grids.grid import Axis, Grid
+from piddm.symbolic.conditions import Condition, Integral
+from piddm.symbolic.operators import Bounds, Coordinate, D, Field, Harmonic, Param, Slice, strict
 from piddm.symbolic.spherical import SphereOperator
 from piddm.verification.calculus import PLACES, carried_out, polynomial
 from piddm.verification.evaluate import on_grid, over_space
@@ -33,10 +33,13 @@ from piddm.verification.evaluate import on_grid, over_space
 InTime = Literal["linear", "quadratic", "smooth"]
 
 AMPLITUDE = sympy.Rational(1, 4)
+"""Amplitude of each wave of an exact field, whose mean is 1."""
+
 VARIANTS = 7
 """Phases are spread evenly: over all fields, errors of different orders do not cancel."""
 
-DEGREE = 10  # of the polynomial in time that stands for an integral over space
+DEGREE = 10
+"""Degree of the polynomial in time that stands for an integral over space."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,13 +96,24 @@ def manufacture(
     Args:
         pde: The equation.
         in_time: How the fields vary in time. Most time schemes are exact on ``linear`` or
-            ``quadratic``, which leaves the errors of space alone.
+            ``quadratic``, which leaves only the errors of space.
         gentle: Low polynomials along bounded axes, on which differences in space are exact or
-            nearly so, which leaves the errors of time alone.
+            nearly so, which leaves only the errors of time.
         variant: Which phases, of ``VARIANTS``.
     """
     fields = enumerate(pde.fields)
-    return Manufactured(pde, {f: _chosen(k, pde.grid, in_time, gentle, variant) for k, f in fields})
+    chosen = {f: _chosen(k, pde.grid, in_time, gentle, variant) for k, f in fields}
+    return Manufactured(pde, {f: _within(e, f.bounds) for f, e in chosen.items()})
+
+
+def _within(chosen: Any, bounds: Bounds) -> Any:
+    """Return a chosen field, whose values are between 0 and 4, moved into a range."""
+    low, high = bounds
+    if low is None and high is None:
+        return chosen
+    if low is not None and high is not None:
+        return number(low) + number(high - low) * chosen / 4
+    return number(low) + chosen if low is not None else number(high or 0.0) - chosen
 
 
 def substituted(expression: Any, exact: Mapping[Any, sympy.Expr]) -> sympy.Expr:
@@ -110,6 +124,8 @@ def substituted(expression: Any, exact: Mapping[Any, sympy.Expr]) -> sympy.Expr:
         return substituted(argument, exact).diff(axis, order)
     if isinstance(expression, SphereOperator):
         return carried_out(type(expression), *(substituted(a, exact) for a in expression.args))
+    if isinstance(expression, Harmonic):
+        return substituted(expression.args[0], exact)
     if expression in exact:
         return exact[expression]
     if isinstance(expression, Param):

@@ -9,21 +9,22 @@ import sympy
 import torch
 from torch import Tensor
 
-from piddm.derived import DerivedSolver
-from piddm.errors import PiddmError
-from piddm.grid import Grid
-from piddm.interfaces import Residual, Rows
-from piddm.pde import PDE
+from piddm.equation import PDE
+from piddm.grids.grid import Grid, NodeCounts
+from piddm.numerics.derived_solver import DerivedSolver
+from piddm.residuals.residual import Residual, Rows
 from piddm.symbolic.operators import strict
 from piddm.symbolic.text import equation_text
+from piddm.tools.errors import PiddmError
 from piddm.verification.data import data_of
 from piddm.verification.result import Check
 from piddm.verification.structure import tiny
 
 NAME = "rows"
+"""Name of the check."""
 
 
-def rows(pde: PDE, seed: int = 0, size: int | None = None) -> Check:
+def rows(pde: PDE, seed: int = 0, size: NodeCounts | None = None) -> Check:
     """Check that there is a row for every unknown, and that rows touch what they declare."""
     residual, fields = tiny(pde, 1)
     table: list[dict[str, Any]] = []
@@ -156,7 +157,7 @@ def _posed(pde: PDE, grid: Grid) -> str:
     return ""
 
 
-def _add_values(pde: PDE, table: list[dict[str, Any]], seed: int, size: int | None) -> None:
+def _add_values(pde: PDE, table: list[dict[str, Any]], seed: int, size: NodeCounts | None) -> None:
     try:
         data = data_of(pde, seed, size)
     except PiddmError:

@@ -1,4 +1,4 @@
-"""What a check returns."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class Check:
         detail: One line for people: what was measured, or what is wrong and where.
         values: All that was measured, as plain data for JSON.
         applies: Whether there was anything to check.
+        warns: Whether the detail says of something that works, but near or beyond its limits.
     """
 
     name: str
@@ -23,12 +24,15 @@ class Check:
     detail: str
     values: dict[str, Any] = field(default_factory=dict)
     applies: bool = True
+    warns: bool = False
 
     @property
     def verdict(self) -> str:
-        """What to call the outcome in a table."""
+        """The outcome's name in a table."""
         if not self.applies:
             return "-"
+        if self.passed and self.warns:
+            return "warning"
         return "passed" if self.passed else "FAILED"
 
 
@@ -67,7 +71,7 @@ class Line:
 
     @property
     def text(self) -> str:
-        """What to say of it."""
+        """The sentence about it."""
         if self.order is None:
             return f"{self.rows} exact"
         return f"{self.rows} {self.order:.2f}{f' ({self.where})' if not self.passed else ''}"

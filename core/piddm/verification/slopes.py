@@ -13,6 +13,7 @@ ABOVE_ROUNDING = 20.0
 """An error counts towards the order only where it is this many times as large as round-off."""
 
 APART = 1.4
+"""Least ratio of the two spacings between which an order is observed."""
 
 
 def observed(

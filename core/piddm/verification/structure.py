@@ -1,18 +1,21 @@
-"""What every residual must be: differentiable, sample by sample, honest about what rows touch."""
+"""Structure of a residual: differentiable, sample by sample, with the reach that it declares."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from piddm.errors import UsageError
-from piddm.interfaces import Residual
-from piddm.pde import PDE
+from piddm.equation import PDE
+from piddm.residuals.residual import Residual
+from piddm.tools.errors import UsageError
 from piddm.verification.manufactured import manufacture
 from piddm.verification.result import Check
 
 TINY = (5, 6, 7, 8, 9, 10, 12, 16)
+"""Nodes along each axis, tried from the fewest."""
+
 CLOSE = 1e-11
+"""Relative difference that rounding may make."""
 
 
 def tiny(pde: PDE, count: int = 3) -> tuple[Residual, dict[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""What a residual says of chosen fields, against what the equation itself says of them."""
+"""Truncation errors: a residual's values on chosen fields, less the equation's own."""
 
 from __future__ import annotations
 
@@ -10,29 +10,42 @@ import sympy
 import torch
 from torch import Tensor
 
-from piddm.grid import Grid
-from piddm.interfaces import Residual
-from piddm.pde import PDE
+from piddm.equation import PDE
+from piddm.grids.grid import Axis, Grid
+from piddm.residuals.compiler import NEWMARK, TIME_WEIGHTS
+from piddm.residuals.residual import Residual
+from piddm.residuals.row_places import steps_in_time
 from piddm.symbolic.analysis import derivative_order
-from piddm.symbolic.compiler import TIME_WEIGHTS
 from piddm.symbolic.operators import Coordinate, D
-from piddm.symbolic.placement import steps_in_time
 from piddm.verification.evaluate import at_nodes, over_space
+from piddm.verification.jumps import smooth_rows
 from piddm.verification.manufactured import Manufactured
 
 NUDGE = 1e-11
+"""Relative change of the fields by which rounding is measured."""
+
 DRAWS = 4
+"""Random changes of that size."""
 
 
 def errors(made: Manufactured, residual: Residual) -> dict[str, Tensor]:
-    """Return each row's error: its value on the chosen fields less the exact one, ``(rows,)``."""
+    """Return each row's error: its value on the chosen fields less the exact one, ``(rows,)``.
+
+    Of rows that see a jump or a kink it is none (nan): nothing exact is differenced there.
+    """
     found = residual(made.fields(residual.grid))
     out = {}
     for name, rows in residual.rows.items():
         value = found[name].flatten()
         wanted = _wanted(made, residual.grid, name, rows.nodes)
         # A corner belongs to either of the ends that meet there.
-        out[name] = torch.stack([value - w for w in wanted]).abs().nan_to_num(torch.inf).amin(0)
+        error = torch.stack([value - w for w in wanted]).abs().nan_to_num(torch.inf).amin(0)
+        if name in made.original.equations:
+            equation = made.original.equations[name]
+            smooth = smooth_rows(made, residual.grid, equation, rows)
+            if smooth is not None:
+                error = torch.where(torch.from_numpy(smooth), error, torch.nan)
+        out[name] = error
     return out
 
 
@@ -74,7 +87,8 @@ def _wanted(made: Manufactured, grid: Grid, name: str, nodes: np.ndarray) -> lis
         left = sympy.Add(*condition.parts(axis, end, grid)) - condition.value
         dim = grid.index(axis)
         here = nodes[:, dim] == (0 if end < 0 else grid.shape[dim] - 1)
-        value = at_nodes(made.value(left), grid, nodes)
+        wall = {axis: grid.axes[axis].ends[end > 0]}
+        value = at_nodes(made.value(left), grid, nodes, wall)
         found.append(torch.where(torch.from_numpy(here), value, torch.nan))
     return found
 
@@ -82,6 +96,17 @@ def _wanted(made: Manufactured, grid: Grid, name: str, nodes: np.ndarray) -> lis
 def _of_equation(made: Manufactured, grid: Grid, equation: Any, nodes: np.ndarray) -> Tensor:
     exact = made.value(equation)
     dim = steps_in_time(equation, made.original, grid)
+    time = next((d for d, a in enumerate(grid.axes.values()) if a.time), 0)
+    if (
+        dim is None
+        and derivative_order(equation, grid.names[time]) > 1
+        and (made.original.time_scheme == "newmark")
+    ):
+        step = np.eye(nodes.shape[1], dtype=int)[time]
+        return sum(
+            (w * at_nodes(exact, grid, nodes + o * step) for o, w in NEWMARK),
+            start=torch.zeros(len(nodes), dtype=torch.float64),
+        )
     if dim is None:
         return at_nodes(exact, grid, nodes)
     # Of a step, the source is taken where the scheme takes all else that is not differenced.
@@ -118,11 +143,26 @@ def with_times(grid: Grid, count: int, fraction: float) -> Grid:
 
 
 def with_intervals(grid: Grid, n: int) -> Grid:
-    """Return the grid with n intervals along each axis of space, or n latitudes of a sphere."""
-    sizes = {k: n + (not a.periodic) for k, a in grid.axes.items() if not a.time}
+    """Return the grid with n intervals along each axis of space, or n latitudes of a sphere.
+
+    What walls are away from the nodes next to them counts, up to half a spacing that may be left.
+    """
+    sizes = {k: n + 1 - round(_beyond(a)) for k, a in grid.axes.items() if not a.time}
     if grid.spherical:
         sizes |= {"lat": n, "lon": 2 * n}
     return grid.resized(sizes)
+
+
+def _beyond(axis: Axis) -> float:
+    """Return how many spacings of an axis are beyond its first and its last node."""
+    if axis.periodic:
+        return 1
+    at = axis.coordinates()
+    near = at[1] - at[0], at[-1] - at[-2]
+    # Of unequal steps half of the first is beyond a node in the middle of its cell.
+    if axis.uniform:
+        return sum(axis.gaps) / axis.spacing
+    return sum(0.5 * (gap > 0.25 * h) for gap, h in zip(axis.gaps, near, strict=True))
 
 
 def without_time_errors(made: Manufactured) -> Grid:
@@ -134,7 +174,7 @@ def without_time_errors(made: Manufactured) -> Grid:
     pde = made.original
     for name, axis in pde.grid.axes.items():
         if axis.time:
-            low = 2 if pde.time_scheme == "backward-euler" else 3
+            low = 2 if pde.time_scheme in ("backward-euler", "bdf2") else 3
             rates = {
                 d for e in pde.equations.values() for d in e.atoms(D) if d.parts[1].name == name
             }

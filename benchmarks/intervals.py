@@ -1,0 +1,132 @@
+"""Do calibrated intervals and bands hold, on the law of the data and off it?
+
+python benchmarks/intervals.py [--truths 300] [--calibrate 99] [--case poisson:exact ...]
+
+For each case (an equation and a solver) truths of the data's law are answered, and two thirds as
+many of each other law (rougher, of another contrast). Random ones of them make a calibration as
+``piddm calibrate`` does, the others are tried with it, and that again for other random ones: what
+is printed is the mean over these splits, and in brackets the deviation from one calibration to
+another. The standard error of a share of T truths is that of T coins.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from piddm.metrics.conformal import own_width
+from piddm.runs.asking import equation_model
+from piddm.runs.calibrating import FLOOR, LAWS, OWN_FLOOR, Question, asked_of, scored_case
+from piddm.runs.interval_factors import Scored, made_of
+from piddm.solvers._laws import Laws
+from piddm.tasks.interval_calibration import Calibration
+from piddm.tasks.solution import Solution
+
+LEVEL = 0.9
+
+
+@dataclass
+class Tried:
+    """An answered truth: what its intervals need, and their width with the floor over without."""
+
+    scored: Scored
+    wider: Mapping[str, float]
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--size", type=int, default=16)
+    options.add_argument("--truths", type=int, default=300)
+    options.add_argument("--calibrate", type=int, default=99)
+    options.add_argument("--splits", type=int, default=200)
+    options.add_argument("--share", type=float, default=0.1)
+    options.add_argument("--noise", type=float, default=0.02)
+    options.add_argument("--samples", type=int, default=32)
+    options.add_argument(
+        "--case", nargs="*", default=["poisson:exact", "poisson:gaussian", "darcy:gaussian"]
+    )
+    given = options.parse_args()
+    for text in given.case:
+        name, solver = text.split(":")
+        model = equation_model(name, given.size, progress=False)
+        case = Question("inverse", "u", given.share, given.noise, False, solver, given.samples)
+        known = Laws(model.pde, model.residual.grid, LAWS)
+        floor = {k: FLOOR * v for k, v in model.packing.field_scale().items()}
+        found: dict[str, list[Tried]] = {}
+        last = None
+        for law in known.names:
+            for seed in range(given.truths if law == LAWS[0] else 2 * given.truths // 3):
+                answered = asked_of(model, case, law, seed)
+                assert answered is not None
+                last, truth = answered
+                own = scored_case(model, last, truth, known, floor, LEVEL, seed)
+                found.setdefault(law, []).append(Tried(own, _wider(last, floor)))
+        assert last is not None
+        _print(text, last, found, floor, given.calibrate, given.splits)
+
+
+def _wider(solution: Solution, floor: Mapping[str, float]) -> dict[str, float]:
+    low, high = (solution.raw_quantile((1 + sign * LEVEL) / 2) for sign in (-1, 1))
+    least = {k: floor.get(k, 0.0) + OWN_FLOOR * own_width(low[k], high[k]) for k in low}
+    return {k: 1 + least[k] / float((high[k] - low[k]).mean() / 2) for k in low}
+
+
+def _print(
+    text: str, solution: Solution, found: Mapping[str, Sequence[Tried]],
+    floor: Mapping[str, float], calibrate: int, splits: int,
+) -> None:  # fmt: skip
+    draw = torch.Generator().manual_seed(0)
+    rows: dict[tuple[str, str], list[tuple[float, ...]]] = {}
+    for _ in range(splits):
+        used, tried = {}, {}
+        for law, every in found.items():
+            order = torch.randperm(len(every), generator=draw).tolist()
+            count = calibrate if law == LAWS[0] else calibrate // 2
+            used[law] = [every[i].scored for i in order[:count]]
+            tried[law] = [every[i] for i in order[count:]]
+        calibration = made_of(solution, "", used, floor, OWN_FLOOR, LEVEL)
+        for law, cases in tried.items():
+            for field in calibration.like.pointwise:
+                rows.setdefault((law, field), []).append(_scores(calibration, cases, law, field))
+    for (law, field), own in rows.items():
+        raw, inside, wide, band, told, none = map(statistics.mean, zip(*own, strict=True))
+        apart = [100 * statistics.stdev(r[k] for r in own) for k in (1, 3)]
+        error = 100 * (band * (1 - band) / len(found[law])) ** 0.5
+        print(f"{text} {law:9} {field}: in the 90 % interval {100 * raw:.1f} %, calibrated "
+              f"{100 * inside:.1f} % [{apart[0]:.1f}] (width x {wide:.2f}), whole field in the "
+              f"band {100 * band:.1f} ± {error:.1f} % [{apart[1]:.1f}]; taken for another law's "
+              f"{100 * told:.0f} %, without a band {100 * none:.1f} %", flush=True)  # fmt: skip
+
+
+def _scores(
+    calibration: Calibration, cases: Sequence[Tried], law: str, field: str
+) -> tuple[float, ...]:
+    """Return shares: in the interval before and after, width, in the band, told, without a band.
+
+    A band that is refused counts neither as one that holds nor as one that does not.
+    """
+    inside, wide, band, told = [], [], [], 0
+    for case in cases:
+        own = case.scored
+        factor = calibration.factor(field, own.scores)
+        assert factor is not None
+        hits = own.factors[field] <= factor
+        inside.append(float(hits.double().mean()) if len(hits) else 1.0)
+        wide.append(factor * case.wider[field])
+        bound = calibration.factor(field, own.scores, joint=True)
+        if bound is not None:
+            band.append(own.worst(field) <= bound)
+        told += bool(calibration.law(own.scores))
+    n = len(cases)
+    return (
+        sum(c.scored.covered[field] for c in cases) / n, sum(inside) / n, sum(wide) / n,
+        sum(band) / len(band), told / n, 1 - len(band) / n,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Data against an equation: is it theirs, how well, and what is probably wrong where it is not."""

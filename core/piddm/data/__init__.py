@@ -1,0 +1,1 @@
+"""Data sets: simulated or read, packed for networks, coloured."""

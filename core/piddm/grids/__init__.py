@@ -1,0 +1,1 @@
+"""Axes and grids, mean weights, eigenbases, spherical harmonics."""

@@ -1,0 +1,23 @@
+"""Means over a grid, each node by its share of the area: on a sphere shares differ, else not."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from piddm.grids.grid import Grid
+
+
+@lru_cache(maxsize=8)
+def node_weights(grid: Grid) -> Tensor | None:
+    """Return ``(*grid.shape)`` of mean 1 in float64, or nothing where all nodes count the same."""
+    weights = torch.from_numpy(grid.weights())
+    return None if bool((weights == 1).all()) else weights
+
+
+def mean_square(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the mean square of ``(batch, *shape)``, given weights ``(*shape)`` of mean 1."""
+    squares = values.square()
+    return squares.mean() if weights is None else (squares * weights.to(squares)).mean()

@@ -1,0 +1,1 @@
+"""Ways to draw samples under an equation, one file each; piddm.plugins.builtin names them."""

@@ -1,0 +1,1 @@
+"""Measures of samples, one file each, and their records."""

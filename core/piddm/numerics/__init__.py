@@ -1,0 +1,1 @@
+"""Jacobians, Newton's method, the derived solver, nearest solutions."""

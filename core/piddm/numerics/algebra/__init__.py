@@ -1,0 +1,1 @@
+"""Linear algebra and minimisation that know no residual."""

@@ -1,0 +1,111 @@
+r"""Ways from a state towards the set where a residual vanishes, and their derivative.
+
+A :class:`Moves` says which values move and solves the linear equations of one Newton step,
+
+.. math:: J\,\delta = R(x),
+
+approximately, for a whole batch: for the shortest move of all values
+(:mod:`piddm.numerics.nearest_moves`), or for the solution with its inputs fixed
+(:mod:`piddm.numerics.solution_moves`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from piddm.residuals.residual import Fields, Residual
+
+
+class Linearisation(ABC):
+    """A residual's linear part at some states.
+
+    Attributes:
+        rows: The residual there, scaled, ``(batch, rows)``.
+    """
+
+    rows: Tensor
+
+    @abstractmethod
+    def solve(
+        self, target: Tensor, iterations: int, enough: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Return what to subtract from fields and params so that ``target`` goes.
+
+        Args:
+            target: Scaled rows, ``(batch, rows)``.
+            iterations: How many products with the matrix, at most.
+            enough: Length of the rows that may be left, over theirs, ``(batch,)``; none where None.
+        """
+
+    @abstractmethod
+    def pull_back(self, gradients: Fields, iterations: int) -> dict[str, Tensor]:
+        """Return gradients by a state from gradients by the corrected state that it leads to.
+
+        By the implicit function theorem, at this state taken as the corrected one: a solve with
+        the transposed equations.
+
+        Args:
+            gradients: By name, zero where one is missing.
+            iterations: As in :meth:`solve`.
+        """
+
+
+class Moves(ABC):
+    """A choice of values that move.
+
+    Attributes:
+        iterations: Products with the matrix that one Newton step is worth.
+    """
+
+    iterations: int
+
+    @abstractmethod
+    def at(self, fields: Fields) -> Linearisation:
+        """Linearise at fields ``(batch, *grid.shape)`` and params ``(batch,)``."""
+
+
+class Derivatives:
+    """The derivative of scaled rows at some states, along directions and backwards.
+
+    Args:
+        residual: The residual.
+        row_scale: Scale by name of row.
+        fields: The states.
+        by: Names of the fields and params to differentiate by.
+
+    Attributes:
+        rows: The scaled rows, ``(batch, rows)``.
+    """
+
+    def __init__(
+        self, residual: Residual, row_scale: Mapping[str, float], fields: Fields,
+        by: tuple[str, ...],
+    ) -> None:  # fmt: skip
+        self._residual, self._scale = residual, row_scale
+        self.fields = {k: v.detach() for k, v in fields.items()}
+        with torch.inference_mode(False), torch.enable_grad():
+            self._leaves = {k: self.fields[k].clone().requires_grad_() for k in by}
+            others = {k: v.clone() for k, v in self.fields.items() if k not in by}
+            self._rows = self._flat(residual({**others, **self._leaves}), 1)
+        self.rows = self._rows.detach()
+
+    def push(self, directions: Fields) -> Tensor:
+        """Return the change of the rows along a direction, ``(batch, rows)``."""
+        several = {k: v[None] for k, v in directions.items()}
+        return self._flat(self._residual.tangent(self.fields, several)[1], 2)[0]
+
+    def pull(self, multipliers: Tensor) -> dict[str, Tensor]:
+        """Return the transposed product with ``(batch, rows)``, by name."""
+        found = torch.autograd.grad(
+            self._rows, list(self._leaves.values()), multipliers,
+            retain_graph=True, allow_unused=True, materialize_grads=True,
+        )  # fmt: skip
+        return dict(zip(self._leaves, found, strict=True))
+
+    def _flat(self, rows: Mapping[str, Tensor], lead: int) -> Tensor:
+        parts = [v.flatten(lead) / self._scale[k] for k, v in rows.items()]
+        return torch.cat(parts, dim=lead) if len(parts) > 1 else parts[0]

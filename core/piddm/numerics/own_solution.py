@@ -1,0 +1,85 @@
+"""The solution that belongs to a state's own inputs: its medium, its first time, its forcing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from piddm.numerics.derived_solver import DerivedSolver, held
+from piddm.residuals.residual import Fields, Residual
+from piddm.symbolic.operators import Field, Param, Slice
+from piddm.tools.errors import PiddmError, UsageError
+
+if TYPE_CHECKING:
+    from piddm.symbolic.specification import Specification
+
+SOLVED = 1e-8
+"""Mean square of normalised rows below which a state counts as solved."""
+
+TOGETHER = 16
+"""States that are solved together."""
+
+
+class OwnSolution:
+    """Keeps the inputs of states and solves the equation for everything else.
+
+    Args:
+        pde: The equation; it declares inputs.
+        residual: Its residual on the grid.
+        row_scale: Scale of each row.
+
+    Raises:
+        UsageError: If the equation declares no inputs, or no solver is derived from it.
+    """
+
+    def __init__(
+        self, pde: Specification, residual: Residual, row_scale: Mapping[str, float]
+    ) -> None:
+        if not pde.inputs:
+            raise UsageError(f"{pde.name} declares no inputs: no state has a solution of its own")
+        self.pde, self.residual, self.grid = pde, residual, residual.grid
+        self.given = held(pde, self.grid, pde.inputs)
+        self._row_scale = dict(row_scale)
+        self._solver = DerivedSolver(pde, self.grid, pde.inputs)
+
+    @torch.no_grad()
+    def __call__(self, fields: Fields) -> tuple[dict[str, Tensor], Tensor]:
+        """Return solutions ``(batch, *axes)``, float64, and which of them were found ``(batch,)``.
+
+        What has no solution, or none that Newton's method finds, is returned as it came.
+        """
+        parts, found = [], []
+        fields = self.residual.fit({k: v.double() for k, v in fields.items()})
+        for start in range(0, len(next(iter(fields.values()))), TOGETHER):
+            part = {k: v[start : start + TOGETHER] for k, v in fields.items()}
+            solved, good = self._some(part)
+            parts.append(solved)
+            found.append(good)
+        names = self.residual.field_names
+        return {k: torch.cat([p[k] for p in parts]) for k in names}, torch.cat(found)
+
+    def _some(self, fields: Fields) -> tuple[dict[str, Tensor], Tensor]:
+        count = len(next(iter(fields.values())))
+        try:
+            solved = self._solver.solve({k: self._value(k, fields) for k in self.pde.inputs})
+            rows = self.residual(solved)
+            errors = [(v / self._row_scale[k]).flatten(1).square().mean(1) for k, v in rows.items()]
+            return solved, torch.stack(errors).sum(0).nan_to_num(torch.inf) <= SOLVED
+        except PiddmError:
+            if count == 1:
+                return dict(fields), torch.zeros(1, dtype=torch.bool)
+        # One bad state spoils a batch: halves find it.
+        halves = [self._some({k: v[part] for k, v in fields.items()})
+                  for part in (slice(0, count // 2), slice(count // 2, count))]  # fmt: skip
+        names = self.residual.field_names
+        joined = {k: torch.cat([solved[k] for solved, _ in halves]) for k in names}
+        return joined, torch.cat([good for _, good in halves])
+
+    def _value(self, item: Field | Slice | Param, fields: Fields) -> Tensor:
+        if isinstance(item, Slice):
+            dimension, node = self.pde.slice_index(item, self.grid)
+            return fields[item.field.name].select(dimension + 1, node)
+        return fields[item.name]

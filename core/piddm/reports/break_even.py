@@ -1,0 +1,65 @@
+r"""After how many samples a student has paid for its training, in words.
+
+.. math:: n = \frac{T}{t_b - t_s},
+
+T being the seconds of all stages up to the student, :math:`t_s` its seconds a sample,
+:math:`t_b` those of the fastest source without a network that is as good: as near to the data, and
+as near to the equation. Where the data were simulated that is always a draw of the law, solved,
+whose only error is that of a finite number of draws. Source: the break-even complexity of learned
+solvers (arXiv 2605.15399).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from piddm.metrics.scores import Metrics, Scores
+from piddm.reports.verdict import ROUND_OFF
+
+STAGES = ("simulate", "train", "pairs", "distill")
+"""Stages that are the price of a student."""
+
+ALIKE = 2.0
+"""Standard errors of the truth's energy distance within which two sources are alike."""
+
+
+def break_even(metrics: Metrics, seconds: Mapping[str, float], simulated: int) -> list[str]:
+    """Return a sentence for the student as it is and for each way its samples are corrected.
+
+    Args:
+        metrics: Scores of the run.
+        seconds: What each stage took.
+        simulated: Samples that were simulated; 0 where the data were read.
+    """
+    price = sum(seconds.get(stage, 0.0) for stage in STAGES)
+    if not price or "distill" not in seconds:
+        return []
+    rivals = {k: v for k, v in metrics.baselines.items() if not v.nfe and v.seconds_per_sample}
+    drawn = seconds.get("simulate", 0.0) / simulated if simulated else 0.0
+    own = {"student": metrics.student}
+    own |= {k: v for k, v in metrics.baselines.items() if v.nfe and k.startswith("student,")}
+    return [_sentence(k, v, metrics.truth, rivals, drawn, price) for k, v in own.items()
+            if v.seconds_per_sample]  # fmt: skip
+
+
+def _sentence(
+    name: str, own: Scores, truth: Scores, rivals: Mapping[str, Scores], drawn: float, price: float
+) -> str:
+    margin = ALIKE * truth.errors.get("energy_distance", 0.0)
+    taken = {
+        label: scores.seconds_per_sample or 0.0
+        for label, scores in rivals.items()
+        if scores.energy_distance <= own.energy_distance + margin
+        and (scores.pde_error_normalised or 0.0) <= max(own.pde_error_normalised or 0.0, ROUND_OFF)
+    }
+    if drawn:
+        taken["a draw of the law, solved"] = drawn
+    said = f"{name[0].upper()}{name[1:]}: {own.seconds_per_sample:.2g} s a sample"
+    if not taken:
+        return f"{said}, and no source without a network is as good: nothing to break even with."
+    label, best = min(taken.items(), key=lambda pair: pair[1])
+    rival = f"{label}, which is as good or better, takes {best:.2g} s"
+    if best <= (own.seconds_per_sample or 0.0):
+        return f"{said}; {rival}: the training, {price:.3g} s, is never paid."
+    count = price / (best - (own.seconds_per_sample or 0.0))
+    return f"{said}; {rival}: the training, {price:.3g} s, is paid after {count:,.0f} samples."

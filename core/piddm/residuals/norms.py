@@ -1,0 +1,85 @@
+"""How large a residual is: mean squares of its rows, and the scale that they are measured by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from piddm.grids.means import mean_square, node_weights
+from piddm.residuals.residual import Fields, Residual
+
+SMALL = 1e-4
+"""Scale of one equation over that of another from which it may be rounding."""
+
+ROUGH = 0.01
+"""Relative change of every other node that tells how large rounding makes a term."""
+
+
+def mean_squares(
+    residual: Residual, fields: Fields, scale: Mapping[str, float] | None = None
+) -> dict[str, Tensor]:
+    """Return the mean square of each equation's and condition's residual over its scale.
+
+    The mean is over area on a sphere: each row weighs what its node does.
+    """
+    return {
+        k: mean_square(r / scale[k] if scale else r, _row_weights(residual, k, r))
+        for k, r in residual(fields).items()
+    }
+
+
+def term_scale(residual: Residual, fields: Fields) -> dict[str, float]:
+    """Return, for each equation, the root mean square of its largest term over data.
+
+    For a boundary condition the term is the field itself, over the whole grid. Where terms
+    are no more than rounding, such as the differences of a constant, the scale is 1.
+    """
+    found = _largest(residual, fields)
+    if not found or not all(found.values()) or min(found.values()) > SMALL * max(found.values()):
+        return found
+    rough = _largest(residual, {k: _roughened(v) for k, v in fields.items()})
+    eps = max(torch.finfo(v.dtype).eps for v in fields.values())
+    return {k: v if v > 4 * eps / ROUGH * rough[k] else 1.0 for k, v in found.items()}
+
+
+def _largest(residual: Residual, fields: Fields) -> dict[str, float]:
+    return {
+        name: max(
+            float(mean_square(v, _row_weights(residual, name, v)).sqrt()) for v in parts.values()
+        )
+        for name, parts in residual.terms(fields).items()
+    }
+
+
+def _roughened(values: Tensor) -> Tensor:
+    """Return a field with a small change of every other node."""
+    if values.ndim < 2:
+        return values
+    index = torch.zeros(values.shape[1:], dtype=torch.long)
+    for d, n in enumerate(values.shape[1:]):
+        index = index + torch.arange(n).view([-1 if k == d else 1 for k in range(values.ndim - 1)])
+    return values * (1 + ROUGH * (1 - 2 * (index % 2))).to(values)
+
+
+def _row_weights(residual: Residual, name: str, values: Tensor) -> Tensor | None:
+    """Return the weights of rows, or of terms, which may be there on the whole grid instead."""
+    every, shape = node_weights(residual.grid), values.shape[1:]
+    if every is None or shape == every.shape:
+        return every
+    own = every[tuple(torch.from_numpy(residual.rows[name].nodes.T))].reshape(shape)
+    return own / own.mean()  # some nodes only, such as one band, have another mean than 1
+
+
+def sample_errors(residual: Residual, fields: Fields, scale: Mapping[str, float]) -> Tensor:
+    """Return the normalised PDE error of each sample ``(batch,)``, summed over the rows' names."""
+    total: list[Tensor] = []
+    for name, rows in residual(fields).items():
+        squares, weights = rows.square() / scale[name] ** 2, _row_weights(residual, name, rows)
+        squares = squares if weights is None else squares * weights.to(squares)
+        total.append(squares.flatten(1).mean(1))
+    if not total:  # of a residual without rows, which all satisfy
+        first = fields[residual.field_names[0]]
+        return first.new_zeros(len(first))
+    return torch.stack(total).sum(0)

@@ -1,0 +1,300 @@
+r"""A student in two stages: draw the inputs, then solve for the rest.
+
+.. math:: d(\xi) = G(a), \qquad a = M\,(S\xi + F(S\xi, 1)).
+
+M keeps what the equation takes as inputs: whole fields, or the slice of a field at an end of an
+axis. The first network F is a one-step student's (:mod:`piddm.students.one_step`), and only its
+inputs are used. The second is an operator network, which maps inputs to the state that they
+determine,
+
+.. math:: G(a) = La + m + r\odot N(Ea).
+
+L is the best linear prediction (:mod:`piddm.students.linear_prediction`) where that is a good one,
+of a linear equation, and zero else. E extends the inputs: a slice along its whole axis, a field
+where it is, zero elsewhere. m and r are the mean and the standard deviation of what data have
+beyond the prediction, node by node, along periodic axes alike
+(:func:`piddm.data.packing.symmetric`); on walls r vanishes. A whole field is kept to the bit. A
+slice is drawn anew: an error beside it would else be a step, which only a Newton step takes away.
+
+The solution of a well-posed problem is a function of its inputs. A student that regresses to its
+pairs averages over whatever it cannot tell from the noise, and so blurs the solution with the
+inputs; G has nothing to average over. It is trained by regression to data, inputs against solution
+(neural operators: Li et al., arXiv 2010.08895), which takes neither teacher nor noise, in a norm
+that sees edges: the relative error of the state, and of its differences. N is shown the values
+themselves and not what they are beyond a mean over data: an equation knows no such mean, and its
+nonlinear terms do not commute with one. What is left to the first stage is a law of inputs only:
+the pairs' regression and the energy score of Eq. 8 are on these. The physics of samples moves G,
+unless a Newton step ends it (:mod:`piddm.students.polish`), which is the better physics.
+
+Where Gaussian inputs of the data's colour are as near to data as other data are, in energy distance
+and in the law of one value, there is nothing to learn for F, which would take in the teacher's
+errors only: the first stage is then :math:`a = MS\xi`, without a network.
+
+Where an input is a param, which a state has no channel for, or where there is none, the solution is
+no function of known inputs. There is then no second stage, and this is the one-step student.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Generator, Tensor, nn
+
+from piddm.config import Config, NetworkConfig
+from piddm.data.packing import Packing, symmetric
+from piddm.equation import PDE
+from piddm.metrics.energy import energy_distance, energy_score
+from piddm.metrics.one_point import one_point_distance
+from piddm.numerics.derived_solver import held
+from piddm.students.flow_student import FlowStudent
+from piddm.students.linear_prediction import LinearPrediction
+from piddm.students.polish import Polish
+from piddm.symbolic.operators import Field, Param, Slice
+from piddm.teachers.backbone import build_backbone
+from piddm.teachers.teacher import Teacher
+from piddm.tools import ranks
+from piddm.tools.randomness import generator, white
+from piddm.training.context import TrainingContext
+from piddm.training.losses import DATA, fresh, regression
+from piddm.training.optimisation import Loss
+
+OPERATOR = NetworkConfig(widths=(48, 64, 96))
+"""The operator's network, where the configuration names none."""
+
+EDGES = 0.2
+"""Weight of differences in the operator's regression, in which edges count most."""
+
+LOOKED_AT = 1024
+"""Data that Gaussian inputs are compared with, at most."""
+
+AS_NEAR = 1.5
+"""Distance of Gaussian inputs to data, over that of other data, up to which they are as good."""
+
+NONLINEAR = 0.01
+"""Share of the variance that a linear prediction may leave, else there is none: what it adds of
+waves that the solution has not, the network would have to take away again."""
+
+
+@final
+class StagedStudent(FlowStudent):
+    """Maps white noise to inputs, and inputs to the state that they determine.
+
+    Args:
+        teacher: Where the normalisation and the colour come from, and the weights of the first
+            network unless the configuration names one.
+        pde: The equation, which says what is an input.
+        config: The run's configuration; see ``inputs`` and ``operator`` of its student.
+
+    Attributes:
+        determined: Whether the inputs determine the state, and there is a second stage.
+        gaussian: Whether inputs are the colour's, and there is no network in the first.
+    """
+
+    mask: Tensor
+    gaussian: Tensor
+    offset: Tensor
+    spread: Tensor
+    polish: Polish | None
+
+    def __init__(self, teacher: Teacher, pde: PDE, config: Config) -> None:
+        settings, packing = config.student, teacher.packing
+        own = settings.inputs
+        super().__init__(teacher, build_backbone(own, packing) if own else None)
+        self.determined, self.polish = determined(pde), None
+        if not self.determined:
+            return
+        self.operator = build_backbone(settings.operator or OPERATOR, packing)
+        self.extension = Extension(pde, packing)
+        self.prediction = LinearPrediction(len(packing.strengths), self.extension.mask)
+        shape = (packing.channels, *packing.image)
+        self.register_buffer("mask", self.extension.mask, persistent=False)  # the equation says it
+        self.register_buffer("gaussian", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("offset", torch.zeros(shape))
+        self.register_buffer("spread", torch.zeros(shape))
+        if settings.polish:
+            self.polish = Polish(pde, packing, settings.polish)
+
+    @property
+    def calls(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Network calls that a sample takes."""
+        return 1 + self.determined - (self.determined and bool(self.gaussian))
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """Return packed samples x0 of the shape of ``noise``."""
+        x = self.draw(noise)
+        if not self.determined:
+            return x
+        solved = self.solve(x)
+        return solved if self.polish is None else self._polished(x, solved, self.polish)
+
+    def draw(self, noise: Tensor) -> Tensor:
+        """Return the first stage's answer, of which the inputs are used."""
+        x = self.packing.colour(noise)
+        if self.determined and self.gaussian:
+            return x
+        return x + self.turn(x, x.new_ones(x.shape[0]))
+
+    def solve(self, x: Tensor) -> Tensor:
+        """Return packed states with the inputs of ``x``, which looks at nothing else of it."""
+        level = self.packing.mean / self.packing.scale
+        known = self.extension(self.packing.sharp(x) + level)
+        answer = self.operator(known, x.new_ones(x.shape[0])).chunk(2, dim=1)[0]
+        solved = torch.addcmul(self.prediction(x, self.packing) + self.offset, self.spread, answer)
+        return torch.where(self.extension.whole, x, solved)
+
+    def _polished(self, x: Tensor, solved: Tensor, polish: Polish) -> Tensor:
+        if not polish.moves(self.packing):
+            return solved
+        polished = polish(torch.where(self.mask, x, solved), self.packing)
+        # An input of a few values keeps what it was before it was rounded to them.
+        return torch.where(self.extension.whole, x, polished)
+
+    @torch.no_grad()
+    def fit(self, data: Tensor) -> None:
+        """Decide on a first network; set the prediction, and what packed data have beyond it."""
+        self.gaussian.fill_(self._is_gaussian(data))
+        if self.gaussian:
+            for parameter in self.network.parameters():  # unused: zeros take no room in a file
+                parameter.requires_grad_(False).zero_()
+        periodic, unknown = self.packing.image_periodic, ~self.mask
+        self.prediction.fit(self.packing)
+        beyond = data - self.prediction(data, self.packing)
+        if beyond[:, unknown].square().mean() > NONLINEAR * data[:, unknown].square().mean():
+            self.prediction.gain.zero_()
+            beyond = data
+        offset = symmetric(beyond, periodic)
+        self.offset.copy_(offset)
+        self.spread.copy_(symmetric((beyond - offset).square(), periodic).sqrt())
+
+    def _is_gaussian(self, data: Tensor) -> bool:
+        """Return whether the colour's inputs are as near to data as data are to one another."""
+        count = min(LOOKED_AT, len(data) // 2)
+        noise = white((count, *data.shape[1:]), data.device, 0, "inputs")
+        one, other = data[:count], data[count : 2 * count]
+        made = self.packing.colour(noise)
+        inputs = (self.packing.weigh(x)[:, self.mask].cpu() for x in (made, one, other))
+        own, seen, again = inputs
+        near = energy_distance(own, seen) <= AS_NEAR * energy_distance(again, seen)
+        scale = float(seen.std())
+        pooled, chance = (one_point_distance(x, seen, scale, None) for x in (own, again))
+        return near and pooled <= AS_NEAR * chance + 0.01
+
+    def objective(self, context: TrainingContext) -> Loss:
+        """Return the loss of both stages, of which each moves its own network."""
+        if not self.determined:
+            return regression(context)
+        self.fit(context.data.to(self.offset))
+        settings, packing = context.config.student, context.packing
+        error = RelativeError(packing.weigh(context.data).to(self.offset))
+        physics = settings.physics_weight > 0
+        if self.polish is not None:
+            self.polish.fit(context.projection.row_scale)
+            physics = physics and not self.polish.moves(packing)
+
+        def loss(module: nn.Module, step: int) -> dict[str, Tensor]:
+            draw = generator(context.config.seed, "student", step)
+            noise, target = map(ranks.share, context.pairs.draw(settings.batch, draw))
+            # The same numbers of samples as other students have, and as many data beside them.
+            inputs = self.draw(torch.cat([noise, ranks.share(fresh(context, draw))]))
+            truth = ranks.share(_some(context, settings.batch, draw))
+            states = self.solve(torch.cat([truth, inputs[len(noise) :].detach()]))
+            parts = {"operator": error(packing.weigh(states[: len(truth)] - truth))}
+            total = parts["operator"]
+            if not self.gaussian:
+                away = self._inputs(packing.weigh(inputs[: len(noise)] - target))
+                parts["pair"] = away.square().mean()
+                total = total + parts["pair"]
+            if physics:
+                parts["physics"] = context.physics(states[len(truth) :])
+                total = total + settings.physics_weight * parts["physics"]
+            if settings.energy_weight and not self.gaussian:
+                data = _some(context, DATA * len(inputs) * ranks.size(), draw)
+                own, other = (self._inputs(packing.weigh(x)) for x in (inputs, data))
+                parts["energy"] = energy_score(own, other, ranks.every(own))
+                total = total + settings.energy_weight * parts["energy"]
+            return {"loss": total, **parts}
+
+        return loss
+
+    def _inputs(self, x: Tensor) -> Tensor:
+        """Return the values that are inputs, ``(batch, count)``."""
+        return x[:, self.mask]
+
+
+def _some(context: TrainingContext, count: int, draw: Generator) -> Tensor:
+    index = torch.randint(len(context.data), (count,), generator=draw)
+    return context.data[index].to(context.device)
+
+
+def determined(pde: PDE) -> bool:
+    """Return whether a state holds all that its solution is a function of."""
+    return bool(pde.inputs) and not any(isinstance(given, Param) for given in pde.inputs)
+
+
+class RelativeError:
+    """Relative error of states, and :data:`EDGES` times that of their differences along the image.
+
+    Args:
+        data: Packed data, weighed: what an error is relative to.
+    """
+
+    def __init__(self, data: Tensor) -> None:
+        self.sizes = [float(part.mean().sqrt()) for part in _squares(data)]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the mean over samples of errors ``(batch, channel, *image)``."""
+        size, slope = (p.sqrt().mean() / s for p, s in zip(_squares(x), self.sizes, strict=True))
+        return size + EDGES * slope
+
+
+def _squares(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean square of each sample, and of its differences along both axes together."""
+    slopes = [x.diff(dim=d) for d in (-2, -1) if x.shape[d] > 1]
+    own, *along = (v.square().mean((1, 2, 3)) for v in (x, *slopes))
+    return own, torch.stack(along).sum(0)
+
+
+class Extension(nn.Module):
+    """Packed states with their inputs only, a slice extended along its whole axis.
+
+    Args:
+        pde: The equation, none of whose inputs is a param.
+        packing: How fields are packed.
+
+    Attributes:
+        mask: Which packed values are inputs, ``(channel, *image)``.
+        whole: Which channels are, ``(channel, 1, 1)``.
+    """
+
+    whole: Tensor
+
+    def __init__(self, pde: PDE, packing: Packing) -> None:
+        super().__init__()
+        grid, count = packing.grid, packing.channels // len(packing.names)
+        known = held(pde, grid, pde.inputs)
+        self.mask = packing.stack({k: torch.from_numpy(v)[None] for k, v in known.items()})[0]
+        fields = [given.name for given in pde.inputs if isinstance(given, Field)]
+        whole = torch.zeros(packing.channels, 1, 1, dtype=torch.bool)
+        for name in fields:
+            first = packing.names.index(name) * count
+            whole[first : first + count] = True
+        self.register_buffer("whole", whole, persistent=False)
+        self.slices: list[tuple[int, int, int, int]] = []
+        done = set(fields)
+        for given in pde.inputs:
+            if not isinstance(given, Slice) or given.field.name in done:
+                continue
+            done.add(given.field.name)
+            dimension, node = pde.slice_index(given, grid)
+            # Negative: counted from the image's last axis; -3 is the one folded into channels.
+            first = packing.names.index(given.field.name) * count
+            self.slices.append((first, count, dimension - len(grid.shape), node))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return states ``(batch, channel, *image)`` like ``x``."""
+        known = x * self.whole
+        for first, count, dim, node in self.slices:
+            own = x[:, first : first + count]
+            known[:, first : first + count] = own.narrow(dim, node, 1).expand_as(own)
+        return known

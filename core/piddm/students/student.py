@@ -1,0 +1,38 @@
+"""The interface of a student."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from piddm.data.packing import Packing
+from piddm.training.context import TrainingContext
+from piddm.training.optimisation import Loss
+
+
+class Student(nn.Module, ABC):
+    """A generator of one network call, or a few; made as ``build(teacher, **settings)``.
+
+    A run reads it into one of a teacher that has seen no data: all that it has learnt, the packing
+    among it, is in its ``state_dict``.
+
+    Attributes:
+        packing: Normalisation and colour of its samples: the teacher's.
+        calls: Network calls that a sample takes.
+    """
+
+    packing: Packing
+    calls: int = 1
+
+    @abstractmethod
+    def forward(self, noise: Tensor) -> Tensor:
+        """Map white noise to samples x0, both ``(batch, channel, *image)``."""
+
+    @abstractmethod
+    def objective(self, context: TrainingContext) -> Loss:
+        """Return the loss that it is trained with.
+
+        That of the paper, Eq. 8, is :func:`piddm.training.losses.regression`. The loss is called
+        with the student, which may be wrapped, and the number of the step.
+        """

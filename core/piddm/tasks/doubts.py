@@ -1,0 +1,72 @@
+"""Whether an ensemble comes as near to the observations as their noise allows, in a line."""
+
+from __future__ import annotations
+
+import torch
+from scipy.stats import chi2
+from torch import Tensor
+
+from piddm.numerics.projection import VANISHED
+from piddm.residuals.residual import Fields
+from piddm.tasks.likelihood import misfit
+from piddm.tasks.sensors import Sensors
+from piddm.tasks.task import Task
+
+SUSPECTS = 3
+"""Observations that are named where a misfit is doubted."""
+
+DOUBT = 1e-4
+"""Chance of a misfit as large as the members' mean, below which an answer is called not done."""
+
+
+FAR = 1e3
+"""Misfit of exact observations (1 is a thousandth of a deviation) at which a member that satisfies
+the equation leaves no doubt that they contradict each other or it."""
+
+
+@torch.no_grad()
+def doubt_of(
+    task: Task, fields: Fields, residual: Tensor | None, tolerance: Tensor, solver: str
+) -> str:
+    """Return what is to be said where members do not come near; nothing where they do.
+
+    Args:
+        task: The question.
+        fields: Members, and free params.
+        residual: Mean-square normalised residual of each member, where there is an equation.
+        tolerance: What misfits are divided by, one for each observation.
+        solver: Name of the solver.
+    """
+    names = tuple(k for k, v in fields.items() if v.ndim > 1)
+    sensors = Sensors(task.observations, names, task.interpolation)
+    away = misfit(sensors, fields, tolerance).square()
+    exact = sensors.sigma == 0
+    there = torch.zeros(len(away), dtype=torch.bool) if residual is None else residual <= VANISHED
+    missed = away[there][:, exact].mean(1)  # of members that are not held up by the model
+    if missed.numel() and float(missed.min()) >= FAR:  # NaN where none is exact
+        return (
+            "no member that satisfies the equation comes near to the exact observations: "
+            f"{solver} is not done (more effort, or the solver auto, may be); if none is, they "
+            "contradict each other or it, or have noise (--sigma)"
+        )
+    size, n = float(away[:, ~exact].sum(1).mean()), int((~exact).sum())
+    if not n or chi2.sf(size, n) > DOUBT:
+        return ""
+    said = f"the members' chi squared is {size:.4g} for {n} observations with noise"
+    # Consistent observations are as likely here as a wrong one, which the members cannot tell.
+    farthest = _farthest(task, names, away[:, ~exact], ~exact)
+    worst = f"--robust tells whether a sensor is wrong; the farthest: {farthest}"
+    if bool(there.any()):
+        return f"{said}: {solver} is not done (more effort, or the solver auto, may be); {worst}"
+    if residual is None:
+        return f"{said}: {solver} is not done (another solver may be); {worst}"
+    return f"{said}: {solver} is not done (--project or the solver hybrid may be); {worst}"
+
+
+def _farthest(task: Task, fields: tuple[str, ...], away: Tensor, chosen: Tensor) -> str:
+    """Return the observations that the members miss by most, in their sigmas."""
+    sizes = away.mean(0).sqrt()
+    names = task.observations.places(fields)
+    names = [name for name, own in zip(names, chosen.tolist(), strict=True) if own]
+    order = sizes.argsort(descending=True)[:SUSPECTS].tolist()
+    return "; ".join(f"{names[i]}, {float(sizes[i]):.1f} sigmas" for i in order)

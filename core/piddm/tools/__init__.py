@@ -1,0 +1,1 @@
+"""Errors, files, HDF5, random numbers, progress, checked settings: tools that know no field."""

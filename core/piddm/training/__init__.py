@@ -1,0 +1,1 @@
+"""Optimisation, pairs, losses, and the context that methods share."""

@@ -1,0 +1,93 @@
+"""The site's hooks for MkDocs (``.mkdocs.yml``): made pages, links that leave ``docs``, formulas.
+
+Formulas become MathML when the site is built, and docstrings' roles become code; a reader's browser
+fetches nothing from elsewhere.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import sys
+from pathlib import Path
+from posixpath import dirname, join, normpath
+from typing import Any
+
+import griffe
+from latex2mathml.converter import convert
+from mkdocs.structure.files import File, Files
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import generated
+
+ROOT = Path(__file__).parents[2]
+COPIED = {
+    "index.md": "README.md",
+    "changelog.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
+}
+"""Pages of the site to files above ``docs``."""
+
+
+def on_config(config: Any) -> Any:
+    """List the equations' pages below their section."""
+    for entry in config.nav:
+        if (section := entry.get("Equations")) is not None:
+            pages = sorted((ROOT / "docs" / "equations").glob("*.md"))
+            section += [f"equations/{path.name}" for path in pages]
+    return config
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages that are made, and those that lie above ``docs``."""
+    made = {generated.page(face): generated.reference(face) for face in generated.FACES}
+    made |= {
+        "reference/commands.md": generated.commands(),
+        "reference/settings.md": generated.settings(),
+        "reference/hooks.md": generated.hooks(),
+    }
+    made |= {name: (ROOT / source).read_text() for name, source in COPIED.items()}
+    for path, text in made.items():
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    """Turn links between files of the repository into links between pages, or into plain text."""
+    source = COPIED.get(page.file.src_uri, join("docs", page.file.src_uri))
+    back = {above: name for name, above in COPIED.items()}
+
+    def moved(found: re.Match[str]) -> str:
+        mark, text, target = found.groups()
+        path, _, anchor = target.partition("#")
+        if not path or re.match(r"[a-z]+:", path):
+            return found[0]
+        whole = normpath(join(dirname(source), path))
+        name = back.get(whole, whole.removeprefix("docs/"))
+        if files.get_file_from_path(name) is None:
+            return text  # a file of the source, which is no page
+        up = "../" * page.file.src_uri.count("/")
+        return f"{mark}[{text}]({up}{name}{'#' + anchor if anchor else ''})"
+
+    return re.sub(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)", moved, markdown)
+
+
+def on_page_content(content: str, page: Any, config: Any, files: Files) -> str:
+    """Turn formulas into MathML."""
+    tag = r'<(span|div) class="arithmatex">(?:\\\(|\\\[)(.*?)(?:\\\)|\\\])</\1>'
+
+    def shown(found: re.Match[str]) -> str:
+        display = "block" if found[1] == "div" else "inline"
+        return convert(html.unescape(found[2]), display=display)
+
+    return re.sub(tag, shown, content, flags=re.S)
+
+
+class Docstrings(griffe.Extension):
+    """Formulas and roles of docstrings, as the site's Markdown writes them."""
+
+    def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Rewrite the docstring of what was read."""
+        if obj.docstring:
+            obj.docstring.value = generated.plain(obj.docstring.value)
