@@ -1,5 +1,6 @@
 """Several processes of one command, as launchers start them; forked, so that torch is there."""
 
+import atexit
 import multiprocessing
 import os
 import socket
@@ -75,4 +76,7 @@ def _child(work, told, number, home):
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
     rank = {"RANK": str(number), "LOCAL_RANK": str(number)} if "WORLD_SIZE" in told else {}
     os.environ.update(told | rank)
-    work()
+    try:
+        work()
+    finally:
+        atexit._run_exitfuncs()  # which a forked process leaves out

@@ -157,8 +157,9 @@ def test_a_run_goes_on_after_sigterm_and_after_a_kill_with_another_number(monkey
     next_file(tmp_path, "cache/teachers/*.checkpoint", processes)
     for process in processes:
         process.terminate()
+        time.sleep(0.2)  # so that the second hears of it in the middle of an exchange
     ended = end(tmp_path, processes)
-    assert [p.code for p in ended] == [stopping.CODE] * 2
+    assert [p.code for p in ended] == [stopping.CODE] * 2, ended
     said = "".join(p.err for p in ended).splitlines()
     assert [line for line in said if "SIGTERM" in line or "error" in line] == [stopping.LINE]
 

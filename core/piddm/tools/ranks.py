@@ -125,15 +125,20 @@ def _agree(mark: dict[str, Any]) -> None:
 def _leave() -> None:
     import torch.distributed as dist
 
+    # One that is in the middle of an exchange hears of nothing until it breaks; then it asks the
+    # store, which the first may hold, who has said why the run ends.
     with suppress(Exception):  # the others may be gone
-        left = connected().add("left", 1)
-        # The first may hold what the others speak through.
-        for _ in range(int(GOODBYE / PAUSE) if rank() == 0 else 0):
-            if left >= size():
-                break
-            time.sleep(PAUSE)
-            left = connected().add("left", 0)
+        connected().add("left", 1)
+        _see_off(GOODBYE / 10)
         dist.destroy_process_group()
+        _see_off(GOODBYE)
+
+
+def _see_off(seconds: float) -> None:
+    """Wait in the first process until the others have left, no longer than told."""
+    end = time.monotonic() + seconds
+    while rank() == 0 and time.monotonic() < end and connected().add("left", 0) < size():
+        time.sleep(PAUSE)
 
 
 def wait() -> None:
