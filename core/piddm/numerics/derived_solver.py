@@ -41,6 +41,9 @@ class DerivedSolver:
         grid: The grid.
         given: Fields, slices of fields at an end of an axis, and free params.
         order: Accuracy in space: see :func:`~piddm.residuals.binding.bind`.
+        relaxed: Whether given values that an integral contradicts, such as a vorticity on a torus
+            whose mean is not zero, are solved for up to a constant
+            (:class:`~piddm.numerics.newton.NewtonSolver`), and not refused.
 
     Raises:
         UsageError: If the given values leave more or fewer unknowns than there are rows.
@@ -52,8 +55,10 @@ class DerivedSolver:
         grid: Grid,
         given: Iterable[Given],
         order: Order | Mapping[str, Order] | None = None,
+        relaxed: bool = False,
     ) -> None:
         self.pde, self.grid, self.given = pde, grid, tuple(given)
+        self._relaxed = relaxed
         if grid.spherical and pde.residual is None:
             raise UsageError(
                 "nothing is solved for on a sphere, whose rows touch every node: data come from "
@@ -71,7 +76,7 @@ class DerivedSolver:
         self.pde = pde = dataclasses.replace(pde, inputs=dict.fromkeys(drawn, None))  # pyright: ignore
         self.params = tuple(p for p in pde.free_params if p not in {str(g) for g in self.given})
         self.marches = not self.params and _marches(pde, grid, self.given)
-        self._march = Marching(pde, grid, self.given, order) if self.marches else None
+        self._march = Marching(pde, grid, self.given, order, relaxed) if self.marches else None
         self._whole = None if self._march else self._at_once(order)
         self._order: Order | Mapping[str, Order] | None = order
         self._examined = False
@@ -80,7 +85,9 @@ class DerivedSolver:
 
     def _at_once(self, order: Order | Mapping[str, Order] | None) -> NewtonSolver:
         residual = bind(self.pde, self.grid, order)
-        return NewtonSolver(residual, held(self.pde, self.grid, self.given), self.params)
+        return NewtonSolver(
+            residual, held(self.pde, self.grid, self.given), self.params, relaxed=self._relaxed
+        )
 
     @torch.no_grad()
     def solve(

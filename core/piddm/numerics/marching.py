@@ -41,8 +41,9 @@ class Marching:
         grid: Grid,
         given: tuple[Given, ...],
         order: Order | Mapping[str, Order] | None,
+        relaxed: bool = False,
     ) -> None:
-        self.pde, self.grid = pde, grid
+        self.pde, self.grid, self._relaxed = pde, grid, relaxed
         self.name, self.axis = next(iter(grid.axes.items()))
         self.known = {f.name for f in given if isinstance(f, Field)}
         started = {s.field.name for s in given if isinstance(s, Slice)}
@@ -70,7 +71,7 @@ class Marching:
         every = np.ones_like(before)
         held = {k: every if k in self.known else before for k in self.pde.field_names}
         late = {k: r.nodes[:, 0] == count - 1 for k, r in residual.rows.items()}
-        return NewtonSolver(residual, held, rows=late)
+        return NewtonSolver(residual, held, rows=late, relaxed=self._relaxed)
 
     def _at_first(self, started: set[str]) -> NewtonSolver | FirstTime:
         """Return what solves the first time for what is not given there."""
@@ -81,7 +82,7 @@ class Marching:
         held = {k: np.ones_like(later) if k in known else later for k in self.pde.field_names}
         rows = {k: r.nodes[:, 0] == 0 for k, r in residual.rows.items()}
         try:
-            solver = NewtonSolver(residual, held, rows=rows)
+            solver = NewtonSolver(residual, held, rows=rows, relaxed=self._relaxed)
         except UsageError as error:
             return self._by_rates(error)
         return self._by_rates(None) if solver.idle else solver

@@ -37,6 +37,9 @@ class NewtonSolver(Diagnosis):
         held: Field name to boolean ``(*grid.shape)``: fixed values, which are not solved for.
         params: Free params to solve for.
         rows: Name to boolean ``(rows,)``: which rows to solve; all where none is given.
+        relaxed: Whether an integral that the equations imply with another value, as what is given
+            may do, is met all the same by a constant that is added to the equations of its time;
+            else this is refused.
 
     Attributes:
         idle: Field name to the number of nodes that are not held and that no row touches; they
@@ -53,8 +56,9 @@ class NewtonSolver(Diagnosis):
         held: Mapping[str, np.ndarray],
         params: tuple[str, ...] = (),
         rows: Mapping[str, np.ndarray] | None = None,
+        relaxed: bool = False,
     ) -> None:
-        self.residual, names = residual, residual.field_names
+        self.residual, names, self._relaxed = residual, residual.field_names, relaxed
         nowhere = np.zeros(residual.grid.shape, dtype=bool)
         free = {k: ~held.get(k, nowhere) for k in names}
         self.fields = tuple(k for k in names if free[k].any())
@@ -105,8 +109,8 @@ class NewtonSolver(Diagnosis):
         x = self.residual.fit(x)
         self._refuse_infinite(x)
         size = self._size(x)
-        error = self._error(x, size)
-        push = x[next(iter(x))].new_zeros(len(error), 1)
+        push = x[next(iter(x))].new_zeros(len(size), self._multipliers)
+        error = self._error(x, size, push)
         there = x
         for _ in range(iterations):
             if bool((error <= TOLERANCE).all()) and self._system.examined:
@@ -127,18 +131,19 @@ class NewtonSolver(Diagnosis):
             there = self._moved(x, step)
             size = torch.maximum(size, self._size(there))
             size = torch.maximum(size, ROUNDING * self._magnitude(values, there))
-            x, before, after = self._search(x, step, size)
+            x, before, after = self._search(x, step, size, push)
             size = torch.maximum(self._size(x), ROUNDING * self._magnitude(values, x))
-            error = self._error(x, size)
+            error = self._error(x, size, push)
             # At round-off nothing halves any more; before that, a small step is still a step.
             slow = 0.5 if bool((error <= 1e3 * TOLERANCE).all()) else 0.9999
             if bool((after >= slow * before).all()):
                 break
         if not bool((error <= 1e3 * TOLERANCE).all()):
             pushed = bool(self._multipliers) and float((push.abs().amax(1) / size.amin(1)).max())
-            if not (pushed and pushed > 1e-6):
+            contradicted = bool(pushed and pushed > 1e-6) and not self._relaxed
+            if not contradicted:
                 self._refuse_out_of_range(there, error)
-            raise PiddmError(self._diverged(x, error, size, bool(pushed and pushed > 1e-6)))
+            raise PiddmError(self._diverged(x, error, size, contradicted))
         return x
 
     def _size(self, x: dict[str, Tensor]) -> Tensor:
@@ -163,19 +168,23 @@ class NewtonSolver(Diagnosis):
         square.index_add_(0, self._equation, out.square())
         return (square / count[:, None]).sqrt()[self._equation].mT
 
-    def _error(self, x: dict[str, Tensor], size: Tensor) -> Tensor:
+    def _error(self, x: dict[str, Tensor], size: Tensor, push: Tensor) -> Tensor:
         """Return the root mean square of the rows over their sizes, ``(batch,)``."""
-        return (self._jacobian.vector(x)[:, self._rows] / size).square().mean(1).sqrt()
+        rows = self._jacobian.vector(x)[:, self._rows]
+        if self._relaxed and self._multipliers:
+            row, which = self._pushes
+            rows = rows.index_add(1, row, -self._weights * push[:, which])
+        return (rows / size).square().mean(1).sqrt()
 
     def _search(
-        self, x: dict[str, Tensor], step: Tensor, size: Tensor
+        self, x: dict[str, Tensor], step: Tensor, size: Tensor, push: Tensor
     ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Return the state after the longest step that lowers the error, and both errors."""
-        error = self._error(x, size)
+        error = self._error(x, size, push)
         length = torch.ones_like(error)
         while True:
             trial = self._moved(x, step * length[:, None])
-            new = self._error(trial, size)
+            new = self._error(trial, size, push)
             worse = ~(new < error) | self._outside(trial)
             if not bool(worse.any()) or float(length.min()) < 1e-3:
                 break
@@ -223,6 +232,7 @@ class NewtonSolver(Diagnosis):
         unknowns, number = len(self._unknown), np.cumsum(self._active) - 1
         extra, which, weights, count = multipliers(self._jacobian, self._active, unknowns)
         self._multipliers, self._weights = count, torch.from_numpy(weights)
+        self._pushes = torch.from_numpy(number[extra]), torch.from_numpy(which)
         return np.append(row, number[extra]), np.append(column, unknowns + which)
 
     def _check_square(self) -> None:

@@ -185,7 +185,7 @@ class Workspace:
     def own_solution(self) -> OwnSolution | None:
         """The solver of all but a state's inputs; None where nothing is solved for from them."""
         try:
-            return OwnSolution(self.pde, self.residual, self.scale)
+            return OwnSolution(self.pde, self.residual)
         except UsageError:  # no inputs, or a sphere
             return None
 
