@@ -20,6 +20,7 @@ from piddm.reports.run_page import write_report
 from piddm.residuals.norms import mean_squares
 from piddm.residuals.residual import Fields
 from piddm.runs.asking import question
+from piddm.runs.chaining import chained
 from piddm.runs.stages import Distillation
 from piddm.students.refinement import refine
 from piddm.tasks.ensemble import BATCH, answer
@@ -111,6 +112,21 @@ class Run(Distillation, Shown):
         fields = self.packing.unpack(torch.cat(parts))
         made = self.correct(fields, None if correct is True else correct) if correct else None
         return {k: made.fields[k] if made else v for k, v in fields.items()}
+
+    def chain(self, fields: Fields, count: int, correct: bool = False) -> dict[str, Tensor]:
+        """Return films of so many windows of time, each the student's from the last state before.
+
+        Args:
+            fields: The first window, such as samples.
+            count: How many, the first among them; :func:`piddm.runs.chaining.lengthened` is their
+                grid.
+            correct: Whether each is brought onto the equation, its first state as it is.
+
+        Raises:
+            UsageError: If windows do not follow from one another, or the student only draws.
+        """
+        move = (lambda x: self.correct(x, "solution").fields) if correct else None
+        return chained(self.pde, self.grid, fields, count, self.predict, move)
 
     def correct(
         self, fields: Fields, move: Move | None = None, tolerance: float | None = None

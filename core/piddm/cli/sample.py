@@ -30,6 +30,10 @@ def sample(
     project: Annotated[
         bool, typer.Option("--project", help="End at the nearest fields that satisfy the equation.")
     ] = False,
+    windows: Annotated[
+        int,
+        typer.Option(min=1, help="Windows of time, each from the last state of the one before."),
+    ] = 1,
     out: Annotated[Path | None, typer.Option(help="HDF5 file to write.")] = None,
     figure: Annotated[
         bool, typer.Option("--figure", help="Also draw some, with residuals.")
@@ -44,9 +48,12 @@ def sample(
         raise UsageError("--refine is the student's: drop it, or --from teacher")
     if correct and project:
         raise UsageError("--project is --correct to round-off: choose one of the two")
+    if windows > 1 and (refine or project or source == "teacher"):
+        raise UsageError("--windows are the student's, as drawn or with --correct")
     loaded = options.opened(run, pde, model, device)
     from piddm.data import dataset
     from piddm.data.no_equation import needed
+    from piddm.residuals.norms import mean_squares
 
     for asked, what in ((refine, "--refine"), (correct, "--correct"), (project, "--project")):
         if asked:
@@ -54,7 +61,7 @@ def sample(
     options.limit_threads(device)
     stem = f"n{count}-seed{seed}-refine{refine}"
     stem += "-teacher" * (source == "teacher") + "-projected" * project
-    stem += "-corrected" * correct
+    stem += "-corrected" * correct + f"-windows{windows}" * (windows > 1)
     default = loaded.outputs / "samples" / f"{stem}.h5"
     target = options.writable(out or default, overwrite or out is None)
     start = time.perf_counter()
@@ -66,7 +73,15 @@ def sample(
     if refine:
         fields = rows[f"refined\n{refine} steps"] = loaded.sample(count, seed, refine)
         typer.echo(f"after {refine} steps of refinement: {loaded.pde_error(fields):.4g}")
-    if correct:
+    grid, residual = loaded.grid, loaded.residual
+    if windows > 1:
+        from piddm.runs.chaining import lengthened
+
+        fields = loaded.chain(fields, windows, correct)
+        grid = lengthened(loaded.grid, windows)
+        residual = loaded.pde.bind(grid)
+        rows = {f"student\n{windows} windows": fields}
+    elif correct:
         loaded.correct(fields)  # what is made once
         start = time.perf_counter()
         made = loaded.correct(fields)
@@ -95,15 +110,16 @@ def sample(
         )
         fields = rows["projected"] = after
     kept = {k: (v if project else v.float()).cpu() for k, v in fields.items()}
-    made = dataset.Dataset(
-        loaded.pde.name, loaded.residual.grid, kept, loaded.scale, loaded.pde_errors(fields), seed
-    )
-    dataset.write(made, target)
+    exact = {k: v.double() for k, v in fields.items()}
+    errors = {k: float(v) for k, v in mean_squares(residual, exact, loaded.scale).items()}
+    if windows > 1:
+        typer.echo(f"{windows} windows, {grid!r}: normalised PDE error {sum(errors.values()):.4g}")
+    dataset.write(dataset.Dataset(loaded.pde.name, grid, kept, loaded.scale, errors, seed), target)
     typer.echo(f"wrote {target}")
     if figure:
         from piddm import figures
 
-        drawn = figures.samples(rows, loaded.residual, loaded.scale, loaded.pde.fields)
+        drawn = figures.samples(rows, residual, loaded.scale, loaded.pde.fields)
         picture = target.with_suffix(".png")
         figures.save(drawn, picture)
         typer.echo(f"figure: {picture}")

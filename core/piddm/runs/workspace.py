@@ -18,7 +18,7 @@ from piddm.equation import PDE
 from piddm.metrics.scores import Metrics, Scores
 from piddm.numerics.own_solution import OwnSolution
 from piddm.numerics.projection import Projection
-from piddm.residuals.residual import Residual
+from piddm.residuals.residual import Fields, Residual
 from piddm.residuals.tolerance import tolerant
 from piddm.residuals.variations import varied
 from piddm.runs.folder import home, marks_of, open_folder
@@ -204,6 +204,26 @@ class Workspace:
         assert self.own_solution is not None
         packing = packing or self.packing
         return packing.pack(self.own_solution(packing.unpack(x.cpu().double()))[0]).to(x)
+
+    @torch.no_grad()
+    def predict(self, fields: Fields) -> dict[str, Tensor]:
+        """Return the student's states ``{name: (batch, *axes)}`` with the inputs of some fields.
+
+        The student as a solver: one call, and no noise.
+
+        Args:
+            fields: Physical fields, of which the inputs are looked at.
+
+        Raises:
+            UsageError: If the student only draws.
+        """
+        found = self.student.solution(self.packing.pack(fields).to(self.device))
+        if found is None:
+            raise UsageError(
+                f"the student {self.config.student.name} draws states and solves for none; "
+                "distil with --set student.name=staged"
+            )
+        return self.packing.unpack(found)
 
     @cached_property
     def corrections(self) -> Corrections:

@@ -3,9 +3,9 @@ r"""A student in two stages: draw the inputs, then solve for the rest.
 .. math:: d(\xi) = G(a), \qquad a = M\,(S\xi + F(S\xi, 1)).
 
 M keeps what the equation takes as inputs: whole fields, or the slice of a field at an end of an
-axis. The first network F is a one-step student's (:mod:`piddm.students.one_step`), and only its
-inputs are used. The second is an operator network, which maps inputs to the state that they
-determine,
+axis. The first network F is a one-step student's (:mod:`piddm.students.one_step`), trained on whole
+states, whose inputs alone are used: what a solution shows of its inputs is theirs to learn, too.
+The second is an operator network, which maps inputs to the state that they determine,
 
 .. math:: G(a) = La + m + r\odot N(Ea).
 
@@ -22,9 +22,9 @@ inputs; G has nothing to average over. It is trained by regression to data, inpu
 (neural operators: Li et al., arXiv 2010.08895), which takes neither teacher nor noise, in a norm
 that sees edges: the relative error of the state, and of its differences. N is shown the values
 themselves and not what they are beyond a mean over data: an equation knows no such mean, and its
-nonlinear terms do not commute with one. What is left to the first stage is a law of inputs only:
-the pairs' regression and the energy score of Eq. 8 are on these. The physics of samples moves G,
-unless a Newton step ends it (:mod:`piddm.students.polish`), which is the better physics.
+nonlinear terms do not commute with one. The first stage has the pairs' regression and the energy
+score of Eq. 8. The physics of samples moves G, unless a Newton step ends it
+(:mod:`piddm.students.polish`), which is the better physics.
 
 Where Gaussian inputs of the data's colour are as near to data as other data are, in energy distance
 and in the law of one value, there is nothing to learn for F, which would take in the teacher's
@@ -42,15 +42,15 @@ import torch
 from torch import Generator, Tensor, nn
 
 from piddm.config import Config, NetworkConfig
-from piddm.data.packing import Packing, symmetric
+from piddm.data.packing import symmetric
 from piddm.equation import PDE
 from piddm.metrics.energy import energy_distance, energy_score
 from piddm.metrics.one_point import one_point_distance
-from piddm.numerics.derived_solver import held
+from piddm.students.extension import Extension
 from piddm.students.flow_student import FlowStudent
 from piddm.students.linear_prediction import LinearPrediction
 from piddm.students.polish import Polish
-from piddm.symbolic.operators import Field, Param, Slice
+from piddm.symbolic.operators import Param
 from piddm.teachers.backbone import build_backbone
 from piddm.teachers.teacher import Teacher
 from piddm.tools import ranks
@@ -123,8 +123,13 @@ class StagedStudent(FlowStudent):
     def forward(self, noise: Tensor) -> Tensor:
         """Return packed samples x0 of the shape of ``noise``."""
         x = self.draw(noise)
+        solved = self.solution(x)
+        return x if solved is None else solved
+
+    def solution(self, x: Tensor) -> Tensor | None:
+        """Return the states of the inputs of ``x``; None where inputs determine none."""
         if not self.determined:
-            return x
+            return None
         solved = self.solve(x)
         return solved if self.polish is None else self._polished(x, solved, self.polish)
 
@@ -202,7 +207,7 @@ class StagedStudent(FlowStudent):
             parts = {"operator": error(packing.weigh(states[: len(truth)] - truth))}
             total = parts["operator"]
             if not self.gaussian:
-                away = self._inputs(packing.weigh(inputs[: len(noise)] - target))
+                away = packing.weigh(inputs[: len(noise)] - target)
                 parts["pair"] = away.square().mean()
                 total = total + parts["pair"]
             if physics:
@@ -210,16 +215,12 @@ class StagedStudent(FlowStudent):
                 total = total + settings.physics_weight * parts["physics"]
             if settings.energy_weight and not self.gaussian:
                 data = _some(context, DATA * len(inputs) * ranks.size(), draw)
-                own, other = (self._inputs(packing.weigh(x)) for x in (inputs, data))
+                own, other = packing.weigh(inputs), packing.weigh(data)
                 parts["energy"] = energy_score(own, other, ranks.every(own))
                 total = total + settings.energy_weight * parts["energy"]
             return {"loss": total, **parts}
 
         return loss
-
-    def _inputs(self, x: Tensor) -> Tensor:
-        """Return the values that are inputs, ``(batch, count)``."""
-        return x[:, self.mask]
 
 
 def _some(context: TrainingContext, count: int, draw: Generator) -> Tensor:
@@ -253,48 +254,3 @@ def _squares(x: Tensor) -> tuple[Tensor, Tensor]:
     slopes = [x.diff(dim=d) for d in (-2, -1) if x.shape[d] > 1]
     own, *along = (v.square().mean((1, 2, 3)) for v in (x, *slopes))
     return own, torch.stack(along).sum(0)
-
-
-class Extension(nn.Module):
-    """Packed states with their inputs only, a slice extended along its whole axis.
-
-    Args:
-        pde: The equation, none of whose inputs is a param.
-        packing: How fields are packed.
-
-    Attributes:
-        mask: Which packed values are inputs, ``(channel, *image)``.
-        whole: Which channels are, ``(channel, 1, 1)``.
-    """
-
-    whole: Tensor
-
-    def __init__(self, pde: PDE, packing: Packing) -> None:
-        super().__init__()
-        grid, count = packing.grid, packing.channels // len(packing.names)
-        known = held(pde, grid, pde.inputs)
-        self.mask = packing.stack({k: torch.from_numpy(v)[None] for k, v in known.items()})[0]
-        fields = [given.name for given in pde.inputs if isinstance(given, Field)]
-        whole = torch.zeros(packing.channels, 1, 1, dtype=torch.bool)
-        for name in fields:
-            first = packing.names.index(name) * count
-            whole[first : first + count] = True
-        self.register_buffer("whole", whole, persistent=False)
-        self.slices: list[tuple[int, int, int, int]] = []
-        done = set(fields)
-        for given in pde.inputs:
-            if not isinstance(given, Slice) or given.field.name in done:
-                continue
-            done.add(given.field.name)
-            dimension, node = pde.slice_index(given, grid)
-            # Negative: counted from the image's last axis; -3 is the one folded into channels.
-            first = packing.names.index(given.field.name) * count
-            self.slices.append((first, count, dimension - len(grid.shape), node))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return states ``(batch, channel, *image)`` like ``x``."""
-        known = x * self.whole
-        for first, count, dim, node in self.slices:
-            own = x[:, first : first + count]
-            known[:, first : first + count] = own.narrow(dim, node, 1).expand_as(own)
-        return known

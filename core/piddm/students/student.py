@@ -29,6 +29,13 @@ class Student(nn.Module, ABC):
     def forward(self, noise: Tensor) -> Tensor:
         """Map white noise to samples x0, both ``(batch, channel, *image)``."""
 
+    def solution(self, x: Tensor) -> Tensor | None:
+        """Return packed states with the inputs of packed ``x``, whatever else ``x`` holds.
+
+        None, as here, of a student that only draws.
+        """
+        return None
+
     @abstractmethod
     def objective(self, context: TrainingContext) -> Loss:
         """Return the loss that it is trained with.
