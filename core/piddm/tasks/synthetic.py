@@ -201,14 +201,16 @@ class Case:
 
 
 def shifted(prior: Any, law: str) -> Any:
-    """Return another law of the same kind."""
+    """Return another law of the same kind: "rougher" or "contrast", by two or as "rougher*1.5"."""
     changes: dict[str, Any] = {}
+    told, (law, _, given) = law, law.partition("*")
+    factor = float(given or 2)
     if hasattr(prior, "underlying"):
-        changes["underlying"] = shifted(prior.underlying, law)
+        changes["underlying"] = shifted(prior.underlying, told)
     if law == "rougher" and hasattr(prior, "tau"):
-        changes["tau"] = 2 * prior.tau
+        changes["tau"] = factor * prior.tau
     if law == "contrast" and hasattr(prior, "high"):
-        changes["high"] = 2 * prior.high
+        changes["high"] = factor * prior.high
     return dataclasses.replace(prior, **changes) if changes else prior
 
 
