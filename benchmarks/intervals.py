@@ -29,7 +29,7 @@ import torch
 
 from piddm.metrics.conformal import own_width
 from piddm.runs.asking import equation_model
-from piddm.runs.calibrating import FLOOR, LAWS, OWN_FLOOR, Question, asked_of, scored_case
+from piddm.runs.calibrating import FLOOR, LAWS, OWN_FLOOR, Question, asked_of, laws_of, scored_case
 from piddm.runs.interval_factors import Scored, made_of
 from piddm.solvers._laws import Laws
 from piddm.tasks.interval_calibration import Calibration
@@ -68,7 +68,7 @@ def main() -> None:
         name, solver = text.split(":")
         model = equation_model(name, given.size, progress=False)
         case = Question("inverse", "u", given.share, given.noise, False, solver, given.samples)
-        known = Laws(model.pde, model.residual.grid, LAWS)
+        known = laws_of(model.pde, model.residual.grid, LAWS)
         floor = {k: FLOOR * v for k, v in model.packing.field_scale().items()}
         kept = _Kept(given.keep, f"{name}-{solver}-{given.size}-{given.samples}")
         new = [k for k in given.unseen if drawn_from(model.pde, k) is not None]

@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from piddm.cli.app import app
 from piddm.metrics.conformal import balanced, exceeded, needed, pointwise, uniform
+from piddm.plugins.loader import get_pde
 from piddm.runs.asking import equation_model
-from piddm.runs.calibrating import LAWS, Question, asked_of, calibrate, calibrated
+from piddm.runs.calibrating import LAWS, Question, asked_of, calibrate, calibrated, laws_of
 from piddm.runs.interval_factors import Scored, made_of
 from piddm.solvers._laws import Laws
 from piddm.tasks.derived_quantities import values_of
@@ -24,6 +25,7 @@ from piddm.tasks.interval_calibration import (
 from piddm.tasks.likelihood import Likelihood
 from piddm.tasks.quantities import quantity
 from piddm.tasks.solution_files import read_solution, write_solution
+from piddm.tasks.synthetic import drawn_from, shifted
 from piddm.tools.errors import PiddmError, UsageError
 from returning import finished
 
@@ -92,6 +94,32 @@ def test_evidence_is_the_density_of_dense_algebra(model, made):
     assert found.logarithm == pytest.approx(float(density.log_prob(away)) + constant, rel=1e-3)
     chi_squared = float(away @ torch.linalg.solve(inner, away)) / len(away)
     assert found.chi_squared == pytest.approx(chi_squared, rel=1e-3)
+
+
+def test_a_law_is_another_by_as_much_as_is_said():
+    (law,) = get_pde("darcy").inputs.values()
+    assert shifted(law, "contrast").high == shifted(law, "contrast*2").high == 2 * law.high
+    assert shifted(law, "rougher*1.5").underlying.tau == 1.5 * law.underlying.tau
+
+
+def test_solutions_of_laws_are_simulated_once(model, made, tmp_path, monkeypatch):
+    case, _ = made
+    solution, _ = asked_of(model, case, "same", 3)
+    monkeypatch.setenv("PIDDM_HOME", str(tmp_path))
+    grid, names = model.residual.grid, ("same", "rougher")
+    first = laws_of(model.pde, grid, names).evidence(solution.task, model.packing)
+    with monkeypatch.context() as without:
+        without.setattr("piddm.solvers._laws.simulate", None)  # a call of it would fail
+        again = laws_of(model.pde, grid, names).evidence(solution.task, model.packing)
+    assert again == first
+    assert first["same"] != first["rougher"]
+    other = drawn_from(model.pde, "rougher")  # its own "same" is not that of the data
+    assert laws_of(other, grid, names[:1]).evidence(solution.task, model.packing) != {
+        "same": first["same"]
+    }
+    for path in tmp_path.rglob("*.safetensors"):
+        path.write_bytes(b"damaged")
+    assert laws_of(model.pde, grid, names).evidence(solution.task, model.packing) == first
 
 
 def packing_size(model):

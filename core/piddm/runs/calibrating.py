@@ -7,16 +7,21 @@ import time
 from collections.abc import Generator as Steps
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from piddm.equation import PDE
+from piddm.grids.grid import Grid
 from piddm.metrics.calibration import ranks
 from piddm.metrics.conformal import exceeded, needed, own_width
+from piddm.runs.fingerprints import describe, digest
+from piddm.runs.folder import home
 from piddm.runs.interval_factors import Scored, made_of
 from piddm.solvers._choice import choose
-from piddm.solvers._laws import Laws
+from piddm.solvers._laws import LEAST, NUMBERS, RANK, SOLUTIONS, Laws
 from piddm.tasks.ensemble import answer
 from piddm.tasks.interval_calibration import Calibration
 from piddm.tasks.model import Model
@@ -82,6 +87,16 @@ def scored(model: Model, solution: Solution, laws: Laws) -> dict[str, float]:
     }
 
 
+def laws_of(pde: PDE, grid: Grid, names: Sequence[str]) -> Laws:
+    """Return laws by what is kept of their solutions; those of which nothing is are simulated."""
+
+    def kept(other: PDE, name: str) -> Path:
+        mark = digest([describe(other), grid.to_dict(), name, SOLUTIONS, LEAST, NUMBERS, RANK])
+        return home() / "cache" / "laws" / f"{pde.name}-{mark}.safetensors"
+
+    return Laws(pde, grid, names, kept)
+
+
 def calibrated(
     model: Model, solution: Solution, calibration: Calibration, path: str, laws: Laws | None = None
 ) -> Solution:
@@ -92,7 +107,7 @@ def calibrated(
         solution: The answer.
         calibration: Of such answers.
         path: What the calibration is called in messages.
-        laws: The laws that it knows, where they are at hand: they are simulated.
+        laws: The laws that it knows, where they are at hand; see :func:`laws_of` else.
 
     Raises:
         UsageError: If that is of another equation, task, solver or grid.
@@ -101,7 +116,7 @@ def calibrated(
         solution.pde, solution.task.kind, solution.solver, solution.grid.shape, path
     )  # fmt: skip
     if laws is None:
-        laws = Laws(model.pde, model.residual.grid, (LAWS[0], *calibration.limits))
+        laws = laws_of(model.pde, model.residual.grid, (LAWS[0], *calibration.limits))
     scores = scored(model, solution, laws)
     said = "; ".join(filter(None, (solution.caution, calibration.told(scores))))
     return replace(solution, calibration=calibration, scores=scores, caution=said)
@@ -156,7 +171,7 @@ def calibrate(
     """
     if truths is not None and exceeded([0.0] * truths, level) == float("inf"):
         raise UsageError(f"{truths} truths cannot tell intervals of {level:g}: take more, as 39")
-    known = Laws(model.pde, model.residual.grid, laws)
+    known = laws_of(model.pde, model.residual.grid, laws)
     floor = {k: FLOOR * v for k, v in model.packing.field_scale().items()}
     found: dict[str, list[Scored]] = {}
     solution, began = None, time.perf_counter()

@@ -12,8 +12,10 @@ Transactions of the Royal Society A 231, 1933); chi squared over n tells what no
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -25,6 +27,8 @@ from piddm.solvers._linear_part import through_colour
 from piddm.tasks.likelihood import Likelihood
 from piddm.tasks.synthetic import drawn_from
 from piddm.tasks.task import Task
+from piddm.tools.errors import PiddmError
+from piddm.tools.files import read_tensors, write_tensors
 from piddm.tools.randomness import generator
 
 SOLUTIONS, LEAST, NUMBERS = 128, 32, 2**21
@@ -34,6 +38,9 @@ the own law are mistaken (16 x 16, 26 sensors with 2 % of noise)."""
 
 RANK = 64
 """Principal components of their colour, at most."""
+
+KIND = "law"
+"""What a file of a law's mean and colour says of itself."""
 
 MOST = 512
 """Observations at most; of more so many at random."""
@@ -60,18 +67,21 @@ class Laws:
         grid: The grid of the answers.
         names: Which laws, see :func:`piddm.tasks.synthetic.drawn_from`; those that are the data's
             own are left out.
+        kept: Says where a law's mean and colour are kept, so that its solutions are simulated
+            once; nowhere where left out.
     """
 
-    def __init__(self, pde: PDE, grid: Grid, names: Sequence[str]) -> None:
-        count = max(LEAST, min(SOLUTIONS, NUMBERS // math.prod(grid.shape)))
+    def __init__(
+        self, pde: PDE, grid: Grid, names: Sequence[str],
+        kept: Callable[[PDE, str], Path] | None = None,
+    ) -> None:  # fmt: skip
         self._names, self._packings = pde.field_names, dict[str, Packing]()
         for name in names:
             other = drawn_from(pde, name)
             if other is None:
                 continue
-            parts = list(simulate(other, grid, count, generator(0, "law", name)))
-            fields = {k: torch.cat([p[k] for p in parts]).float() for k in self._names}
-            self._packings[name] = Packing(grid, self._names, RANK).fit(fields)
+            path = kept(other, name) if kept else None
+            self._packings[name] = _read(path, other, grid) or _made(path, other, grid, name)
 
     @property
     def names(self) -> list[str]:
@@ -106,3 +116,27 @@ class Laws:
             volume = 2 * float(factor.diagonal().log().sum())
             found[name] = Evidence(size / len(chosen), -0.5 * (size + volume))
         return found
+
+
+def _read(path: Path | None, pde: PDE, grid: Grid) -> Packing | None:
+    """Return what is kept of a law; nothing where nothing is, or nothing that can be read."""
+    if path is None or not path.exists():
+        return None
+    packing = Packing(grid, pde.field_names, RANK)
+    try:
+        packing.load_state_dict(read_tensors(path, KIND)[0])
+    except (PiddmError, RuntimeError):  # damaged, or of another layout: it is made again
+        return None
+    return packing
+
+
+def _made(path: Path | None, pde: PDE, grid: Grid, name: str) -> Packing:
+    """Return mean and colour of simulated solutions, and keep them."""
+    count = max(LEAST, min(SOLUTIONS, NUMBERS // math.prod(grid.shape)))
+    parts = list(simulate(pde, grid, count, generator(0, "law", name)))
+    fields = {k: torch.cat([p[k] for p in parts]).float() for k in pde.field_names}
+    packing = Packing(grid, pde.field_names, RANK).fit(fields)
+    if path is not None:
+        with suppress(PiddmError):  # where nothing can be written they are simulated each time
+            write_tensors(path, packing.state_dict(), {"piddm_kind": KIND})
+    return packing
