@@ -7,12 +7,14 @@ deviations. Printed is whether it is named, how many sound ones are named with i
 the input's mean over that of the same question without the sensor: with ``heavy_tails``, and
 where the sensor is trusted. Beside it stands what could be seen at best, from the exact law of the
 readings: the shift, and the reading's distance, over the deviation of what the others say of it.
-A shift of fewer than :data:`SEEN` of these is in the noise, for any method.
+A shift of three of these or fewer is in the noise, for any method.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import statistics
 from dataclasses import replace
 
 import torch
@@ -28,8 +30,8 @@ from piddm.tools.randomness import generator
 
 SENSORS, NOISE, OFF = 40, 0.02, 10.0
 
-SEEN = 4.0
-"""Deviations of what the others say that a shift is to have to be called visible."""
+SEEN = 3.0, 4.0, 6.0
+"""Deviations of what the others say at which shifts are parted: those of fewer are in the noise."""
 
 
 def visible(
@@ -93,13 +95,21 @@ def main() -> None:
             print(f"{name} {seed} {solver}: named {rows[-1][0]} of {named} in all; error over that "
                   f"without it {own / best:.3f}, trusted {trusted / best:.3f}; the shift is "
                   f"{shift:.1f} deviations, the reading {away:.1f} off", flush=True)  # fmt: skip
-        clear = [r for r in rows if r[4] >= SEEN]
-        hits, seen_hits = sum(r[0] for r in rows), sum(r[0] for r in clear)
-        means = [sum(r[k] for r in rows) / len(rows) for k in (2, 3)]
-        print(f"{name}: named {hits} of {len(rows)}, {seen_hits} of the {len(clear)} whose shift "
-              f"is {SEEN:g} deviations or more; {sum(r[1] for r in rows) - hits} sound ones named; "
-              f"error {means[0]:.3f} (at most {max(r[2] for r in rows):.3f}), trusted "
-              f"{means[1]:.3f}")  # fmt: skip
+        for low, high in zip((0.0, *SEEN), (*SEEN, math.inf), strict=True):
+            part = [r for r in rows if low <= r[4] < high]
+            if part:
+                _print(f"{name}, shift {low:g} to {high:g} deviations", part)
+        _print(f"{name}, all", rows)
+
+
+def _print(label: str, rows: list[tuple]) -> None:
+    own = [r[2] for r in rows]
+    error = statistics.stdev(own) / len(own) ** 0.5 if len(own) > 1 else 0.0
+    hits = sum(r[0] for r in rows)
+    print(f"{label}: named {hits} of {len(rows)}, {sum(r[1] for r in rows) - hits} sound ones too; "
+          f"error over that without it {statistics.mean(own):.3f} ± {error:.3f}, median "
+          f"{statistics.median(own):.3f}, above 1.1 in {sum(v > 1.1 for v in own)}, at most "
+          f"{max(own):.3f}; trusted {statistics.mean(r[3] for r in rows):.3f}")  # fmt: skip
 
 
 if __name__ == "__main__":

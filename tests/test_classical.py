@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from scipy.stats import chi2
 
 from piddm import PDE, Axis, Dirichlet, Grid, UsageError, get_pde
 from piddm.data.simulate import simulate
@@ -21,11 +22,14 @@ from piddm.priors import (
     UnitRange,
     ZeroOnEdge,
 )
+from piddm.runs.asking import equation_model
 from piddm.solvers._sensitivity import Inputs, Sensitivity
 from piddm.solvers.classical import ClassicalSolver
 from piddm.symbolic import D, Field, Param, laplace, t, x, y
+from piddm.tasks.ensemble import answer
 from piddm.tasks.observations import Observations
 from piddm.tasks.sensors import Sensors
+from piddm.tasks.synthetic import draw_truth
 from piddm.tasks.task import ask
 
 a, u = Field("a"), Field("u")
@@ -121,6 +125,19 @@ def test_a_nonlinear_equation_fits_exact_data_and_finds_its_viscosity():
     assert fields["nu"].tolist() == pytest.approx([float(truth["nu"][1])] * 4, rel=0.05)
     rows = run.residual(fields)["momentum"]
     assert float(rows.abs().max()) < 1e-8
+
+
+def test_no_member_stays_where_a_film_has_decayed():
+    """One exact value of a heat equation's last time: far from it no slope leads there."""
+    pde = get_pde("heat")
+    model = equation_model(pde, 24, progress=False)
+    truth = draw_truth(pde, model.residual.grid, 0).fields["u"][0]
+    mask = torch.zeros(truth.shape, dtype=torch.bool)
+    mask[-1, 1] = True
+    observed = Observations.at_nodes(model.residual.grid, {"u": truth}, {"u": mask})
+    found = answer(model, ask("inverse", pde, observed), "classical", 8, progress=False)
+    assert float(found.misfit.max()) < chi2.isf(1e-6, 1)  # without a second start 8,700
+    assert len(set(found.misfit.tolist())) == 8  # each has noise of its own
 
 
 def test_a_known_param_is_held():

@@ -109,6 +109,16 @@ class Descent:
         """Chi squared of the members, a sensor."""
         return float((self.misfit + self._noise).square().mean())
 
+    @property
+    def chi_squared(self) -> Tensor:
+        """That of each member, ``(members,)``."""
+        return (self.misfit + self._noise).square().sum(1)
+
+    @property
+    def objective(self) -> Tensor:
+        """What each member minimises, ``(members,)``."""
+        return (self.misfit.square().sum(1) + (self._z - self._anchor).square().sum(1)) / 2
+
     def _members(self) -> list[int]:
         return self.going.nonzero()[:, 0].tolist()
 

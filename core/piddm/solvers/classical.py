@@ -17,8 +17,10 @@ Reynolds, Conditioning permeability fields to pressure data, 1996 (randomised ma
 from __future__ import annotations
 
 from collections.abc import Generator as Steps
+from collections.abc import Iterator
 
 import torch
+from scipy.stats import chi2
 from torch import Generator, Tensor
 
 from piddm.numerics.derived_solver import DerivedSolver
@@ -36,6 +38,10 @@ from piddm.tasks.solver import Members, Solver
 from piddm.tasks.task import Task
 from piddm.tools.errors import UsageError, labelled
 from piddm.tools.progress import Progress
+
+STUCK = 1e-6
+"""Chance of a chi squared as large as a member's, below which it has not come to its minimum where
+others have."""
 
 
 class ClassicalSolver(Solver):
@@ -78,16 +84,29 @@ class ClassicalSolver(Solver):
         anchor = torch.randn(count, problem.size, generator=generator, dtype=torch.float64)
         noise = problem.likelihood.noise(count, generator)
         descent = Descent(problem, anchor, noise)
+        found = descent.x
 
         def members() -> Members:
-            return Members(problem.members(descent.x))
+            return Members(problem.members(found))
 
         self.so_far = members
+        yield from self._descended(descent)
+        lost, near = _stuck(descent, anchor)
+        if len(lost):
+            again = Descent(problem, anchor[lost], noise[lost], descent.noise[near])
+            yield from self._descended(again)
+            better = again.objective < descent.objective[lost]
+            for k, v in found.items():
+                v[lost[better]] = again.x[k][better]
+        return members()
+
+    def _descended(self, descent: Descent) -> Iterator[Progress]:
+        """Take members down, step by step."""
         for step in range(self.steps):
             descent.point()
             going = int(descent.going.sum())
             if not going:
-                break
+                return
             descent.move()
             values = {
                 "misfit": descent.fit,
@@ -95,7 +114,20 @@ class ClassicalSolver(Solver):
                 "going": float(going),
             }
             yield Progress("classical", step + 1, self.steps, values)
-        return members()
+
+
+def _stuck(descent: Descent, anchor: Tensor) -> tuple[Tensor, Tensor]:
+    """Return members that a far minimum keeps, and for each the nearest one that none does.
+
+    A member that is as far from the observations as noise makes none, where others are not, came
+    into a place without slopes, such as a film that has decayed: it starts again from another's.
+    """
+    size, seen = descent.chi_squared, descent.misfit.shape[1]
+    chance = torch.from_numpy(chi2.sf(size.numpy(), seen))
+    lost, well = (chance < STUCK).nonzero()[:, 0], (chance >= STUCK).nonzero()[:, 0]
+    if not len(well):
+        return lost[:0], well
+    return lost, well[torch.cdist(anchor[lost], anchor[well]).argmin(1)]
 
 
 def _plain(run: Model, task: Task, sensors: Sensors) -> dict[Given, Tensor] | None:
