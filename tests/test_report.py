@@ -20,8 +20,10 @@ from piddm.plugins import Plugins
 from piddm.reports.run_page import commands, write_report
 from piddm.reports.tables import LABELS
 from piddm.reports.terms import ANCHORS, TERMS
+from piddm.runs import answering
 from piddm.runs.stages import Distillation
 from piddm.symbolic import Field
+from piddm.tools.files import write_json
 from piddm_pdes.burgers import BURGERS
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -41,6 +43,22 @@ def test_a_run_has_its_whole_report(tiny_run):
     drawn = {"figures/samples.png", "figures/training.png", "figures/tradeoff.png"}
     assert drawn | {"report.html", "metrics.jsonl", "metrics.json"} <= names
     assert all((tiny_run.path / name).read_bytes().startswith(PNG) for name in drawn)
+
+
+def test_answers_are_measured_within_a_share_of_the_training(tiny_run, copied, monkeypatch):
+    """Of the tiny run, as though it had cost an hour; of what it did cost there is no time."""
+    monkeypatch.setattr(answering, "TRUTHS", 1)
+    held_out = tiny_run.data[1]
+    found = answering.measured(tiny_run, held_out, 3600.0)
+    assert found is not None
+    assert (found.student.solver, found.without.solver, found.truths) == ("hybrid", "classical", 1)
+    assert 0 < found.without.error < 1
+    assert answering.measured(tiny_run, held_out, 1.0) is None
+    monkeypatch.setattr(answering, "LEAST", 0.0)
+    assert answering.measured(tiny_run, held_out, 0.0) is None  # the time is up at once
+    write_json(copied.folder / answering.FILE, found)
+    page = write_report(copied)[-1].read_text()
+    assert "classical, which needs no network" in page
 
 
 def test_losses_are_a_line_for_each_step(tiny_run):

@@ -13,10 +13,11 @@ from piddm.metrics.one_point import one_point_distance
 from piddm.metrics.scores import Metrics, Scores, mean_scores
 from piddm.metrics.self_consistency import inconsistency
 from piddm.numerics.own_solution import OwnSolution
-from piddm.reports.break_even import break_even
+from piddm.reports.break_even import answers_even, break_even
 from piddm.reports.judgement import judgement
 from piddm.reports.tables import score_table
 from piddm.reports.verdict import verdict
+from piddm.runs.answering import Answer, Answers
 
 
 def normal(*shape: int) -> torch.Tensor:
@@ -271,3 +272,20 @@ def test_a_student_has_paid_for_its_training_after_so_many_samples(drawn, own, s
     )  # fmt: skip
     assert "solved, which is as good or better" in break_even(near, seconds, 0)[0]
     assert break_even(metrics, {}, 100) == []
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (Answer(solver="exact", seconds=0.5, error=0.1), "is never paid"),
+        (Answer(solver="classical", seconds=7.0, error=0.102), "is paid after 20 answers"),
+        (Answer(solver="classical", seconds=7.0, error=0.2), "not as good, and there is nothing"),
+        (Answer(solver="classical", seconds=9.0), "had none after 9 s"),
+    ],
+)
+def test_a_student_has_paid_for_its_training_after_so_many_answers(other, said):
+    own = Answer(solver="hybrid", seconds=2.0, error=0.1)
+    found = Answers(field="u", sensors=30, noise=0.02, truths=2, student=own, without=other)
+    sentence = answers_even(found, 100.0)
+    assert said in sentence
+    assert "30 sensors of u with 2 % of noise" in sentence

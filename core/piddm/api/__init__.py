@@ -14,13 +14,16 @@ from piddm.config import Config, divided, resolve, settings
 from piddm.data.file_maps import DataMap
 from piddm.equation import PDE
 from piddm.plugins.loader import get_pde
+from piddm.reports.break_even import price_of
 from piddm.reports.run_page import write_report
+from piddm.runs import answering
 from piddm.runs.data_sets import make_dataset
 from piddm.runs.folder import find_run, software
 from piddm.runs.given_data import with_source
 from piddm.runs.reading import equation_or_fields
 from piddm.tools import launched, ranks
 from piddm.tools.errors import PiddmError, UsageError
+from piddm.tools.files import write_json
 from piddm.tools.progress import follow
 
 __all__ = ["Run", "complete", "distill", "load_run", "make_dataset", "prepare"]
@@ -140,5 +143,15 @@ def complete(job: Run, progress: bool = True) -> bool:
         if not ranks.told(worked):
             return False
         follow(job.simulate(), quiet=not progress)  # figures show data, which may be gone
+        ranks.told(lambda: _answered(job))
         ranks.told(lambda: str(write_report(job)))
         return True
+
+
+def _answered(job: Run) -> bool:
+    """Measure what answers cost with the student and without one; return whether there was time."""
+    price = price_of(find_run(job.folder)[1].seconds)
+    found = answering.measured(job, job.data[1], price)
+    if found is not None:
+        write_json(job.folder / answering.FILE, found)
+    return found is not None

@@ -5,8 +5,9 @@ r"""After how many samples a student has paid for its training, in words.
 T being the seconds of all stages up to the student, :math:`t_s` its seconds a sample,
 :math:`t_b` those of the fastest source without a network that is as good: as near to the data, and
 as near to the equation. Where the data were simulated that is always a draw of the law, solved,
-whose only error is that of a finite number of draws. Source: the break-even complexity of learned
-solvers (arXiv 2605.15399).
+whose only error is that of a finite number of draws. Of an answer it is the same, with questions
+that a solver with the student and one without were asked (:mod:`piddm.runs.answering`). Source:
+the break-even complexity of learned solvers (arXiv 2605.15399).
 """
 
 from __future__ import annotations
@@ -15,12 +16,50 @@ from collections.abc import Mapping
 
 from piddm.metrics.scores import Metrics, Scores
 from piddm.reports.verdict import ROUND_OFF
+from piddm.runs.answering import Answers
 
 STAGES = ("simulate", "train", "pairs", "distill")
 """Stages that are the price of a student."""
 
 ALIKE = 2.0
 """Standard errors of the truth's energy distance within which two sources are alike."""
+
+AS_GOOD = 1.05
+"""Times the error of a student's answers up to which others are as good."""
+
+
+def price_of(seconds: Mapping[str, float]) -> float:
+    """Return the seconds that a student cost, of those of each stage."""
+    return sum(seconds.get(stage, 0.0) for stage in STAGES)
+
+
+def answers_even(found: Answers, price: float) -> str:
+    """Return a sentence on answers with the student, and without one.
+
+    Args:
+        found: What was measured.
+        price: Seconds of the training.
+    """
+    own, other = found.student, found.without
+    said = (
+        f"An answer ({found.sensors} sensors of {found.field} with {100 * found.noise:g} % of "
+        f"noise, {found.truths} of the held-out solutions): {own.solver} takes {own.seconds:.2g} s"
+    )
+    if other.error is None or own.error is None:
+        return (
+            f"{said}; {other.solver}, which needs no network, had none after "
+            f"{other.seconds:.2g} s, and was waited for no longer."
+        )
+    said += (
+        f" and errs by {100 * own.error:.2g} %; {other.solver}, which needs no network, "
+        f"{other.seconds:.2g} s and {100 * other.error:.2g} %"
+    )
+    if other.error > AS_GOOD * own.error:
+        return f"{said}: it is not as good, and there is nothing to break even with."
+    if other.seconds <= own.seconds:
+        return f"{said}: the training, {price:.3g} s, is never paid."
+    count = price / (other.seconds - own.seconds)
+    return f"{said}: the training, {price:.3g} s, is paid after {count:,.0f} answers."
 
 
 def break_even(metrics: Metrics, seconds: Mapping[str, float], simulated: int) -> list[str]:
@@ -31,7 +70,7 @@ def break_even(metrics: Metrics, seconds: Mapping[str, float], simulated: int) -
         seconds: What each stage took.
         simulated: Samples that were simulated; 0 where the data were read.
     """
-    price = sum(seconds.get(stage, 0.0) for stage in STAGES)
+    price = price_of(seconds)
     if not price or "distill" not in seconds:
         return []
     rivals = {k: v for k, v in metrics.baselines.items() if not v.nfe and v.seconds_per_sample}

@@ -13,11 +13,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from piddm.config import Config, resolve
 from piddm.metrics.scores import Metrics, Scores, in_calls
-from piddm.reports.break_even import break_even
+from piddm.reports.break_even import answers_even, break_even, price_of
 from piddm.reports.judgement import judgement
 from piddm.reports.tables import floor_text, labels, score_table
 from piddm.reports.terms import ANCHORS, defined
 from piddm.reports.verdict import verdict
+from piddm.runs import answering
 from piddm.runs.folder import find_run
 from piddm.runs.histories import History, Lines
 from piddm.symbolic.text import equation_text
@@ -161,10 +162,12 @@ def _page(run: Distillation, metrics: Metrics, pictures: Mapping[str, Path]) -> 
 
 
 def _paid(run: Distillation, metrics: Metrics, seconds: Mapping[str, float]) -> list[str]:
-    """Return the sentences of :mod:`piddm.reports.break_even` of a run whose data are simulated."""
+    """Return the sentences of :mod:`piddm.reports.break_even`: of samples, and of answers."""
     data = run.config.data
     simulated = 0 if data.source else data.train + data.held_out
-    return break_even(metrics, seconds, simulated)
+    found = answering.read(run.folder)
+    answers = [] if found is None else [answers_even(found, price_of(seconds))]
+    return [*break_even(metrics, seconds, simulated), *answers]
 
 
 _TEMPLATES = Environment(
