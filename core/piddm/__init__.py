@@ -30,6 +30,7 @@ api             the few calls that do everything
 pretrained      trained models, by name
 bench           methods side by side
 | view          the page in the browser
+| portable      a student for others: ONNX, a page that runs it
 conformance     checks of what plugins bring beside equations
 cli             the command line, one file a group of commands
 

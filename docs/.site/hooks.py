@@ -7,8 +7,10 @@ fetches nothing from elsewhere.
 from __future__ import annotations
 
 import html
+import logging
 import re
 import sys
+import tempfile
 from pathlib import Path
 from posixpath import dirname, join, normpath
 from typing import Any
@@ -17,10 +19,15 @@ import griffe
 from latex2mathml.converter import convert
 from mkdocs.structure.files import File, Files
 
+from piddm.portable.page_file import write_page
+from piddm.pretrained import load_model
+from piddm.tools.errors import PiddmError
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 import generated
 
+log = logging.getLogger("mkdocs.hooks.piddm")
 ROOT = Path(__file__).parents[2]
 COPIED = {
     "index.md": "README.md",
@@ -28,6 +35,10 @@ COPIED = {
     "contributing.md": "CONTRIBUTING.md",
 }
 """Pages of the site to files above ``docs``."""
+
+
+DEMONSTRATION, MODEL = "demonstration.html", "burgers-64"
+"""The page that runs a student in the browser, and whose."""
 
 
 def on_config(config: Any) -> Any:
@@ -50,7 +61,21 @@ def on_files(files: Files, config: Any) -> Files:
     made |= {name: (ROOT / source).read_text() for name, source in COPIED.items()}
     for path, text in made.items():
         files.append(File.generated(config, path, content=text))
+    if (text := demonstration()) is not None:
+        files.append(File.generated(config, DEMONSTRATION, content=text))
     return files
+
+
+def demonstration() -> str | None:
+    """Return the demonstration; None where its runtime cannot be had, which is told."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / DEMONSTRATION
+            write_page(load_model(MODEL), path, unpolished=True, say=log.info)
+            return path.read_text("utf-8")
+    except PiddmError as error:
+        log.info("the site has no demonstration: %s", error)
+        return None
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
@@ -70,6 +95,10 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         up = "../" * page.file.src_uri.count("/")
         return f"{mark}[{text}]({up}{name}{'#' + anchor if anchor else ''})"
 
+    if files.get_file_from_path(DEMONSTRATION):
+        # A link of the site alone: the file is in no repository.
+        up = "../" * page.file.src_uri.count("/")
+        markdown = markdown.replace("`demonstration.html`", f"[demonstration]({up}{DEMONSTRATION})")
     return re.sub(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)", moved, markdown)
 
 

@@ -82,7 +82,7 @@ class ConsistencyStudent(FlowStudent):
         """Return samples of white noise; given times, the flow's ends from states ``noise``."""
         if t is None:
             x = self.packing.colour(noise)
-            return self(x, x.new_ones(len(x)))
+            return self(x, x.new_ones(x.shape[0]))
         return ends(self.turn, self.schedule, noise, t)
 
     def objective(self, context: TrainingContext) -> Loss:

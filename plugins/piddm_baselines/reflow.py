@@ -53,7 +53,7 @@ class ReflowStudent(FlowStudent):
         """Return samples of white noise; given times, the velocity at states ``noise`` instead."""
         if t is None:
             x = self.packing.colour(noise)
-            return x - self(x, x.new_ones(len(x)))
+            return x - self(x, x.new_ones(x.shape[0]))
         return -self.turn(noise, t)
 
     def objective(self, context: TrainingContext) -> Loss:

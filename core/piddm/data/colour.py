@@ -109,14 +109,14 @@ class Colour(Layout):
         leading = None
         if rank := self.rank():
             components = self.components[:rank]
-            amplitude = x.flatten(1) @ components.mT
+            amplitude = x.flatten(1) @ components.transpose(-1, -2)
             if not self._varies(self.spectrum):  # nor does what is made of it
                 return ((amplitude * strong[:rank]) @ components).view_as(x)
             both = torch.cat([amplitude * strong[:rank], amplitude]) @ components
             leading, plain = both.view(2, *x.shape)
             x = x - plain
-        modes = self.basis_0.mT @ x @ self.basis_1
-        rest = self.basis_0 @ (modes * weak) @ self.basis_1.mT
+        modes = self.basis_0.transpose(-1, -2) @ x @ self.basis_1
+        rest = self.basis_0 @ (modes * weak) @ self.basis_1.transpose(-1, -2)
         return rest if leading is None else rest + leading
 
 

@@ -88,12 +88,30 @@ class SpectralConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(batch, outputs, height, width)``."""
+        if torch.onnx.is_in_onnx_export():
+            return self._in_reals(x)
         rows = torch.view_as_complex(self.rows)
         real, imaginary = (x @ self.columns).chunk(2, dim=-1)
         spectrum = torch.einsum("kh,bchm->kmbc", rows, torch.complex(real, imaginary))
         spectrum = spectrum @ torch.view_as_complex(self.weight)
         lines = torch.einsum("kh,kmbc->bchm", rows.conj(), spectrum)
         return torch.cat([lines.real, lines.imag], dim=-1) @ self.back
+
+    def _in_reals(self, x: Tensor) -> Tensor:
+        """Return the same by real numbers alone, since ONNX has no others: twice as slow here."""
+        (c, s), (w, v) = self.rows.unbind(-1), self.weight.unbind(-1)
+        real, imaginary = (x @ self.columns).chunk(2, dim=-1)
+
+        def along(row: Tensor, part: Tensor) -> Tensor:
+            return torch.einsum("kh,bchm->kmbc", row, part)
+
+        def back(row: Tensor, part: Tensor) -> Tensor:
+            return torch.einsum("kh,kmbc->bchm", row, part)
+
+        p, q = along(c, real) - along(s, imaginary), along(c, imaginary) + along(s, real)
+        p, q = p @ w - q @ v, p @ v + q @ w
+        lines = back(c, p) + back(s, q), back(c, q) - back(s, p)
+        return torch.cat(lines, dim=-1) @ self.back
 
 
 class FourierLayer(nn.Module):
@@ -175,7 +193,7 @@ class FNO(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Return ``(batch, 2 channel, height, width)``; ``t`` is ``(batch,)`` in [0, 1]."""
-        h = torch.cat([self.sizes.enter(x), self.coordinates.expand(len(x), -1, -1, -1)], dim=1)
+        h = torch.cat([self.sizes.enter(x), self.coordinates.expand(x.shape[0], -1, -1, -1)], dim=1)
         embedding = self.embed(fourier(t))
         h = self.enter(folded(h, self.fold))
         for layer in self.layers:

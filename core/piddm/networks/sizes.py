@@ -82,7 +82,7 @@ class Sizes(nn.Module):
     def _resampled(self, x: Tensor, dim: int, matrix: Tensor) -> Tensor:
         matrix = matrix.to(x)
         if dim == 1:
-            return x @ matrix.mT
+            return x @ matrix.transpose(-1, -2)
         if self.edges[0] == "pole":  # each meridian goes on along the one half a turn away
             x = torch.cat([x, x.flip(-2).roll(x.shape[-1] // 2, -1)], dim=-2)
         return matrix @ x

@@ -182,6 +182,11 @@ def piddm_register_commands(register):
         f"{room}.place:place",
     )
     register.lazy(
+        "export",
+        "Write a student as an ONNX file, or as one page that runs it in a browser.",
+        f"{room}.export:export",
+    )
+    register.lazy(
         "bench",
         "Compare methods on the same data, network and budget, over several seeds.",
         f"{room}.bench:bench",

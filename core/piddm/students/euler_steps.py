@@ -71,7 +71,7 @@ class FewStepStudent(FlowStudent):
         """Return packed samples x0 of the shape of ``noise``."""
         x = self.packing.colour(noise)
         for t, turn in self.steps:
-            x = x + turn * self.turn(x, x.new_full((len(x),), t))
+            x = x + turn * self.turn(x, x.new_full((x.shape[0],), t))
         return x
 
     def objective(self, context: TrainingContext) -> Loss:

@@ -53,6 +53,8 @@ class LinearPrediction(nn.Module):
         if not used:
             return torch.zeros_like(x)
         components, strengths = packing.components[:used], packing.strengths[:used]
-        seen = packing.weigh(x).flatten(1)[:, self.index] @ components[:, self.index].mT
+        seen = packing.weigh(x).flatten(1)[:, self.index] @ components[:, self.index].transpose(
+            -1, -2
+        )
         z = (seen * strengths) @ self.gain[:used, :used]
         return packing.weigh(((z * strengths) @ components).view_as(x), -0.5)

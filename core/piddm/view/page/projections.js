@@ -17,8 +17,8 @@ export function node(axis, v) {
   return near(nodes, v);
 }
 
-/** Value between nodes, linear along each axis. */
-export function between(values, axes, at) {
+/** Nodes about a place, each with its weight: linear along each axis. */
+export function weights(axes, at) {
   let places = [[0, 1]];
   axes.forEach((axis, d) => {
     const {nodes, lower, upper, periodic} = axis, n = nodes.length;
@@ -30,8 +30,11 @@ export function between(values, axes, at) {
     const share = n < 2 ? 0 : Math.min(1, Math.max(0, (v - nodes[low]) / step));
     places = places.flatMap(([i, w]) => [[i * n + low, w * (1 - share)], [i * n + next, w * share]]);
   });
-  return places.reduce((sum, [i, w]) => sum + (w ? w * values[i] : 0), 0);
+  return places.filter(([, w]) => w);
 }
+
+/** Value between nodes. */
+export const between = (values, axes, at) => weights(axes, at).reduce((sum, [i, w]) => sum + w * values[i], 0);
 
 export class Plane {
   constructor(axes) {

@@ -1,0 +1,1 @@
+"""A student for others: as ONNX, and as one page that runs by itself in a browser."""
