@@ -15,7 +15,6 @@ import torch
 from machine import describe
 
 from piddm import load_model, load_run
-from piddm.numerics.derived_solver import DerivedSolver
 from piddm.residuals.residual import Fields
 
 
@@ -29,14 +28,11 @@ def main() -> None:
     print(describe())
     for name in options.names:
         run = load_run(name) if Path(name).exists() else load_model(name)
-        scale, solver = run.packing.field_scale(), DerivedSolver(run.pde, run.grid, run.pde.inputs)
+        scale = run.packing.field_scale()
 
-        def solved(fields: Fields, run=run, solver=solver) -> dict[str, torch.Tensor]:
-            given = {}
-            for item in run.pde.inputs:
-                dimension, node = run.pde.slice_index(item, run.grid)
-                given[item] = fields[item.field.name].select(dimension + 1, node).double()
-            return solver.solve(given)
+        def solved(fields: Fields, run=run) -> dict[str, torch.Tensor]:
+            assert run.own_solution is not None
+            return run.own_solution(fields)[0]
 
         def apart(one: Fields, other: Fields, scale=scale) -> float:
             away = sum(((one[k] - other[k]) / scale[k]).square().flatten(1).sum(1) for k in scale)

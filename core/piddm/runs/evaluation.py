@@ -22,6 +22,7 @@ from piddm.tools.progress import Progress
 
 if TYPE_CHECKING:
     from piddm.runs.workspace import Workspace
+    from piddm.teachers.teacher import Teacher
 
 CURVE = (1, 2, 10)
 """Teacher steps at which PDE error is shown against distribution distance, beside its own."""
@@ -30,7 +31,7 @@ DRAWS = 4
 """Draws of data, at most, that tell the floor of every measure, each against the held-out data."""
 
 
-def evaluate(run: Workspace, repeats: int = 1) -> Iterator[Progress]:
+def evaluate(run: Workspace, repeats: int = 1, known: Metrics | None = None) -> Iterator[Progress]:
     """Score truth, teacher, student and baselines; write ``metrics.json`` and ``samples.h5``.
 
     Of several processes each scores what nobody else does.
@@ -39,8 +40,10 @@ def evaluate(run: Workspace, repeats: int = 1) -> Iterator[Progress]:
         run: What is scored.
         repeats: Draws of noise, the same for all sources, whose scores are averaged. One draw of a
             few hundred samples may lie as far from the data as the floor is.
+        known: Scores whose teacher and trade-off are kept, where the teacher is not at hand.
     """
-    settings, packing, teacher = run.config.evaluation, run.packing, run.teacher
+    settings, packing = run.config.evaluation, run.packing
+    teacher = None if known else run.teacher
     train, held_out = run.data
     yardstick = Yardstick(
         run.projection,
@@ -52,7 +55,7 @@ def evaluate(run: Workspace, repeats: int = 1) -> Iterator[Progress]:
     # Evaluation has noise of its own, which no pair was made from.
     count, seed = min(settings.count, len(train)), run.config.seed + 1
     steps = run.config.pairs.steps
-    curve = [n for n in CURVE if n != steps]
+    curve = [n for n in CURVE if n != steps] if teacher else []
     sources = baselines(run)
 
     def drawn(
@@ -79,7 +82,8 @@ def evaluate(run: Workspace, repeats: int = 1) -> Iterator[Progress]:
 
     def point(n: int) -> TradeoffPoint:
         # As many samples as above: the energy distance has a floor that falls with the count.
-        x, _ = _timed(run, lambda noise: last(teacher.sample(noise, n)), count, seed)
+        assert teacher is not None
+        x, _ = _timed(run, partial(_last, teacher, n), count, seed)
         error, distance = yardstick.pair(x)
         label = f"teacher, {in_calls(teacher.calls(n))}"
         return TradeoffPoint(
@@ -90,10 +94,10 @@ def evaluate(run: Workspace, repeats: int = 1) -> Iterator[Progress]:
         partial(lambda draw: yardstick.scores(packing.pack(draw), run.config.seed), draw)
         for draw in draws(train, count)
     ]
-    own = [
-        lambda: scores(lambda noise: last(teacher.sample(noise, steps)), teacher.calls(steps)),
-        of_student,
-    ]
+    own: list[Callable[[], Scores]] = [of_student]
+    if teacher is not None:
+        sampler = partial(_last, teacher, steps)
+        own.append(lambda: scores(sampler, teacher.calls(steps)))
     plain = [partial(scores, s.sample, s.calls, s.count(count)) for s in sources.values()]
     scored = [*truth, *own, *plain]
     work: list[Callable[[], Scores | TradeoffPoint]] = [
@@ -106,16 +110,21 @@ def evaluate(run: Workspace, repeats: int = 1) -> Iterator[Progress]:
         mine[n] = work[n]().model_dump(mode="json")
     every = ranks.gathered(mine)
     found = [Scores.model_validate(every[n]) for n in range(len(scored))]
+    points = [TradeoffPoint.model_validate(every[n]) for n in range(len(scored), len(work))]
     metrics = Metrics(
         truth=mean_scores(found[: len(truth)]),
-        teacher=found[len(truth)],
-        student=found[len(truth) + 1],
-        baselines=dict(zip(sources, found[len(truth) + 2 :], strict=True)),
-        tradeoff=[TradeoffPoint.model_validate(every[n]) for n in range(len(scored), len(work))],
+        teacher=known.teacher if known else found[len(truth) + 1],
+        student=found[len(truth)],
+        baselines=dict(zip(sources, found[len(truth) + len(own) :], strict=True)),
+        tradeoff=known.tradeoff if known else points,
         floor=train.floor,
     )
     ranks.told(lambda: write_json(run.folder / "metrics.json", metrics))
     yield Progress("evaluate", len(work), len(work), {})
+
+
+def _last(teacher: Teacher, steps: int, noise: Tensor) -> Tensor:
+    return last(teacher.sample(noise, steps))
 
 
 def draws(data: Dataset, count: int) -> list[dict[str, Tensor]]:
