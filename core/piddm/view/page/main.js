@@ -1,6 +1,6 @@
 // The page: what its parts share, and what a change of it asks for.
 import {ask, get, page, save} from "./net.js";
-import {Globe, Plane, between} from "./projections.js";
+import {Globe, Plane, between, node} from "./projections.js";
 import {make} from "./map.js";
 import {number} from "./colours.js";
 import {Panel, scalesOf} from "./panel.js";
@@ -168,8 +168,10 @@ function add() {
     const {values} = answer.arrays[`deviation/${field}`];
     const size = axes.slice(state.leading).reduce((a, b) => a * b.nodes.length, 1);
     const [low, high] = axes.length > 2 ? [state.offset, state.offset + size] : [0, values.length];
+    // The answer may be of before the last sensor: not twice at one place.
+    const taken = new Set(state.sensors.filter((s) => s.field === field).map((s) => s.at.reduce((i, v, d) => i * axes[d].nodes.length + node(axes[d], v), 0)));
     index = low;
-    for (let i = low; i < high; i++) if (values[i] > values[index]) index = i;
+    for (let i = low; i < high; i++) if (!taken.has(i) && (taken.has(index) || values[i] > values[index])) index = i;
   }
   const at = [];
   for (const axis of [...axes].reverse()) { at.unshift(axis.nodes[index % axis.nodes.length]); index = Math.floor(index / axis.nodes.length); }
