@@ -6,6 +6,7 @@ from piddm.data.readers.said import AxisSaid, Said
 from piddm.methods.method import Method
 from piddm.metrics.comparison import Comparison
 from piddm.residuals.residual import Fields, Reach, Residual, Rows
+from piddm.runs.tracking import Tracker
 from piddm.students.student import Student
 from piddm.tasks.model import Model
 from piddm.tasks.solver import Members, Solver
@@ -22,5 +23,5 @@ Shared = TrainingContext
 __all__ = [
     "Arrays", "AxisSaid", "Comparison", "Described", "Fields", "Held", "Loss", "Members", "Method",
     "Model", "Progress", "Reach", "Reader", "Residual", "Rows", "Said", "Shared", "Solver",
-    "Student", "Task", "Teacher", "TrainingContext", "regression",
+    "Student", "Task", "Teacher", "Tracker", "TrainingContext", "regression",
 ]  # fmt: skip

@@ -21,6 +21,7 @@ from piddm.runs.data_sets import make_dataset
 from piddm.runs.folder import find_run, software
 from piddm.runs.given_data import with_source
 from piddm.runs.reading import equation_or_fields
+from piddm.runs.tracking import tracked
 from piddm.tools import launched, ranks
 from piddm.tools.errors import PiddmError, UsageError
 from piddm.tools.files import write_json
@@ -43,6 +44,7 @@ def distill(
     fields: Sequence[str] | str = (),
     map: DataMap | Path | str | None = None,  # as the command calls it
     progress: bool = True,
+    track: str = "",
 ) -> Run:
     """Do all that turns an equation into a scored one-step student, and reuse what is there.
 
@@ -60,6 +62,7 @@ def distill(
         fields: Without an equation: the arrays of the data that are the fields, ``"u,v"``.
         map: The map of a file of others; what fits best where none is given.
         progress: Whether to show progress, on standard error.
+        track: A tracker that is told losses and scores: ``tensorboard``, ``wandb``, a plugin's.
 
     Raises:
         UsageError: If a name or a value is not valid.
@@ -69,7 +72,7 @@ def distill(
         pde, preset, config=config, overrides=overrides, seed=seed, device=device, out=out,
         fresh=fresh, data=data, fields=fields, map=map, progress=progress,
     )  # fmt: skip
-    complete(job, progress)
+    complete(job, progress, track)
     return job
 
 
@@ -129,10 +132,10 @@ def prepare(
     return job
 
 
-def complete(job: Run, progress: bool = True) -> bool:
+def complete(job: Run, progress: bool = True, track: str = "") -> bool:
     """Do what is missing of a run, report included; return whether anything was."""
     with job.alone():
-        steps = follow(job.run(), quiet=not progress)
+        steps = follow(tracked(job, track), quiet=not progress)
         scores, report = job.folder / "metrics.json", job.folder / "report.html"
 
         def worked() -> bool:

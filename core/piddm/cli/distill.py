@@ -123,6 +123,9 @@ def distill(
     data: options.Data = None,
     fields: options.Fields = "",
     map_: options.Map = None,
+    track: Annotated[
+        str, typer.Option(help="Tell losses and scores to a tracker: tensorboard or wandb.")
+    ] = "",
     json: options.Json = False,
 ) -> None:
     """Do all, from data to a report, that is missing."""
@@ -134,7 +137,7 @@ def distill(
         equation, preset, config=config, overrides=overrides, seed=seed, device=device, out=out,
         fresh=fresh, data=data, fields=fields, map=map_,
     )  # fmt: skip
-    worked = api.complete(run)
+    worked = api.complete(run, track=track)
     figures = [str(path) for path in sorted((run.path / "figures").glob("*.png"))]
     if json:
         print_json({**scores_json(run), "existed": not worked, "figures": figures})

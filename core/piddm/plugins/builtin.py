@@ -236,3 +236,13 @@ def piddm_register_readers(register):
         "tensors of torch.save, neuraloperator's among them",
         f"{room}.torch_files:TorchReader",
     )
+
+
+@hookimpl
+def piddm_register_trackers(register):
+    """Name the trackers of experiments."""
+    room = "piddm.runs"
+    register.lazy(
+        "tensorboard", "files of events in the run's folder", f"{room}.to_tensorboard:TensorBoard"
+    )
+    register.lazy("wandb", "Weights & Biases, online or offline", f"{room}.to_wandb:WandB")

@@ -98,6 +98,14 @@ class Hooks:
         """
 
     @_hookspec
+    def piddm_register_trackers(self, register: MethodRegister) -> None:
+        """Name trackers of experiments, for ``--track``.
+
+        Each is called as ``build(run)`` before a run's first step and returns a
+        :class:`piddm.interfaces.Tracker`.
+        """
+
+    @_hookspec
     def piddm_register_ablations(self, register: AblationRegister) -> None:
         """Name ablations of ``piddm bench``, with ``register(name, question, labels)``.
 
@@ -116,6 +124,7 @@ KIND_OF = {
     "piddm_register_commands": "command",
     "piddm_register_models": "model",
     "piddm_register_readers": "reader",
+    "piddm_register_trackers": "tracker",
     "piddm_register_ablations": "ablation",
 }
 """The kind that each hook brings."""
