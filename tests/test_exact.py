@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -185,6 +186,17 @@ def test_a_scalar_whose_law_is_not_gaussian_is_refused_with_what_can():
         answer(model, ask("inverse", pde, seen), "exact", 2, progress=False)
     found = answer(model, ask("inverse", pde, seen), "classical", 4, progress=False)
     assert found.fields["c"].shape == (4,)
+
+
+def test_an_exact_answer_is_done_whatever_was_observed():
+    """Readings that the law all but excludes: no effort would bring an exact posterior nearer."""
+    model, grid = model_of("poisson", N)
+    observed = place(draw_truth(model.pde, grid, 3), model.pde, "u", 0.1, 0.02, seed=2)
+    wild = replace(observed, values={k: 1e4 * v for k, v in observed.values.items()})
+    found = answer(model, ask("inverse", model.pde, wild), "exact", 4, progress=False)
+    assert "the law of the inputs all but excludes the observations" in found.caution
+    assert "not done" not in found.doubt
+    assert "law, sigma or a sensor does not fit" in found.doubt
 
 
 def test_what_would_not_fit_is_refused_before_memory_is_taken(monkeypatch):

@@ -50,9 +50,10 @@ class Inputs:
             try:
                 white = 1 if isinstance(given, Param) else prior.white(on)
             except UsageError as error:
+                other = "ensemble-kalman" if prior.softened(0.1) is prior else "level-set"
                 raise UsageError(
                     f"{pde.name}: {given} cannot be found by classical, which follows slopes: "
-                    f"{error}; choose another solver"
+                    f"{error}; take {other}"
                 ) from error
             self._parts.append((given, prior, on, white))
         self.size = sum(white for *_, white in self._parts)

@@ -26,8 +26,9 @@ the equation leaves no doubt that they contradict each other or it."""
 
 @torch.no_grad()
 def doubt_of(
-    task: Task, fields: Fields, residual: Tensor | None, tolerance: Tensor, solver: str
-) -> str:
+    task: Task, fields: Fields, residual: Tensor | None, tolerance: Tensor, solver: str,
+    known: bool = False,
+) -> str:  # fmt: skip
     """Return what is to be said where members do not come near; nothing where they do.
 
     Args:
@@ -36,6 +37,7 @@ def doubt_of(
         residual: Mean-square normalised residual of each member, where there is an equation.
         tolerance: What misfits are divided by, one for each observation.
         solver: Name of the solver.
+        known: Whether members are draws of a posterior in closed form, which no effort betters.
     """
     names = tuple(k for k, v in fields.items() if v.ndim > 1)
     sensors = Sensors(task.observations, names, task.interpolation)
@@ -56,6 +58,8 @@ def doubt_of(
     # Consistent observations are as likely here as a wrong one, which the members cannot tell.
     farthest = _farthest(task, names, away[:, ~exact], ~exact)
     worst = f"--robust tells whether a sensor is wrong; the farthest: {farthest}"
+    if known:
+        return f"{said}, by the exact posterior: law, sigma or a sensor does not fit; {worst}"
     if bool(there.any()):
         return f"{said}: {solver} is not done (more effort, or the solver auto, may be); {worst}"
     if residual is None:

@@ -245,7 +245,8 @@ class Solution(Shown):
     @cached_property
     def doubt(self) -> str:
         """Say so where no member comes as near to the observations as their noise allows."""
-        return doubt_of(self.task, self.fields, self.residual, self.tolerance, self.solver)
+        known = self.law is not None
+        return doubt_of(self.task, self.fields, self.residual, self.tolerance, self.solver, known)
 
     def summary(self, truth: Fields | None = None) -> dict[str, object]:
         """Return what ``solution.json`` says."""
