@@ -15,6 +15,7 @@ from piddm import PDE, Axis, Grid, Integral, PiddmError, UsageError
 from piddm.data.simulate import simulate
 from piddm.grids.harmonics import Harmonics, harmonics_of
 from piddm.numerics.jacobian import Jacobian
+from piddm.numerics.normal_by_gradients import GradientNormal
 from piddm.plugins import get_pde
 from piddm.priors import GaussianField, ZeroOnEdge
 from piddm.symbolic import (
@@ -362,3 +363,26 @@ def test_planes_do_without_torch_harmonics():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("name", ["sphere-poisson", "shallow-water"])
+def test_pushes_through_the_transposed_map_are_forward_derivatives(name):
+    """J w as the derivative of J^T m along w, against forward differentiation of the rows."""
+    pde = get_pde(name)
+    grid = pde.grid.resized(
+        {k: min(a.size, 8 if k != "lon" else 16) for k, a in pde.grid.axes.items()}
+    )
+    (fields,) = simulate(pde, grid, 2, torch.Generator().manual_seed(0))
+    residual = pde.bind(grid)
+    rows = residual(fields)
+    columns = sum(fields[k][0].numel() for k in residual.field_names)
+    count = sum(v[0].numel() for v in rows.values())
+    normal = GradientNormal(residual, np.ones(columns), dict.fromkeys(rows, 1.0), np.zeros(count))
+    here = normal.at(fields)
+    move = torch.randn(2, columns, generator=torch.Generator().manual_seed(1)).double()
+    parts = move.split(columns // len(residual.field_names), dim=1)
+    moves = {k: p.view_as(fields[k]) for k, p in zip(residual.field_names, parts, strict=True)}
+    _, change = residual.tangent(fields, {k: v[None] for k, v in moves.items()})
+    expected = normal.flat(change, 2)[0]
+    away = float((here.push(move) - expected).norm() / expected.norm())
+    assert away < 1e-12

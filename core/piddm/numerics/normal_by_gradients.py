@@ -155,8 +155,22 @@ class _Linearised(Linearised):
             self._leaves = {k: fields[k].clone().requires_grad_() for k in self._names}
             others = {k: v.clone() for k, v in fields.items() if k not in self._leaves}
             self._rows = normal.flat(normal.residual({**others, **self._leaves}))
+            self._pulled = self._transposed() if normal.residual.grid.spherical else None
         self.rows = self._rows.detach()
         self._moves = self._movable()
+
+    def _transposed(self) -> tuple[Tensor, ...]:
+        """Return J^T m as a function of m, whose derivative along a move w is J w.
+
+        On a sphere forward differentiation evaluates all rows anew, in ways of torch that are slow
+        beside a transform; this is one more walk backwards through what is there. Stencils have
+        tangents of their own.
+        """
+        self._multiplier = torch.zeros_like(self._rows, requires_grad=True)
+        return torch.autograd.grad(
+            self._rows, list(self._leaves.values()), self._multiplier,
+            create_graph=True, allow_unused=True, materialize_grads=True,
+        )  # fmt: skip
 
     def _movable(self) -> Tensor | None:
         """Return which rows anything may move, where something is held."""
@@ -171,9 +185,14 @@ class _Linearised(Linearised):
 
     def push(self, move: Tensor) -> Tensor:
         parts = (self._weights * move).split(len(self._weights) // len(self._names), dim=1)
-        return self._along(
-            {k: p.view_as(self._fields[k]) for k, p in zip(self._names, parts, strict=True)}
-        )
+        moves = {k: p.view_as(self._fields[k]) for k, p in zip(self._names, parts, strict=True)}
+        if self._pulled is None:
+            return self._along(moves)
+        (change,) = torch.autograd.grad(
+            self._pulled, self._multiplier, [*moves.values()],
+            retain_graph=True, materialize_grads=True,
+        )  # fmt: skip
+        return change
 
     def _along(self, direction: Fields) -> Tensor:
         normal = self._normal
