@@ -76,16 +76,17 @@ def measured(about: tuple[str, Any, Any, Any, Any], move: str, repetitions: int)
     name, student, noise, fields, corrections = about
     batch = len(noise)
     start = time.perf_counter()
-    correction = corrections.of(move)
+    correction = corrections.of(move, marched=True)
+    exactly = corrections.of(move)
     setup = time.perf_counter() - start
     exact = {k: v.double() for k, v in fields.items()}
     with torch.no_grad():
-        found, round_off = correction(fields), correction(exact, steps=16)
+        found, round_off = correction(fields), exactly(exact, steps=16)
         error = correction.error({k: v.double() for k, v in found.fields.items()})
         works = {
             "call": lambda: student(noise),
             "corrected": lambda: correction(fields),
-            "projected": lambda: correction(exact, steps=16),
+            "projected": lambda: exactly(exact, steps=16),
         }
         least = dict.fromkeys(works, float("inf"))
         for _ in range(repetitions):
@@ -94,7 +95,7 @@ def measured(about: tuple[str, Any, Any, Any, Any], move: str, repetitions: int)
                 work()
                 least[what] = min(least[what], (time.perf_counter() - start) / batch * 1e3)
     return {
-        "pde": name, "move": move, "default": corrections.of(None).move == move,
+        "pde": name, "move": move, "default": corrections.of(None, marched=True).move == move,
         "setup_seconds": setup, "before": float(found.before.mean()),
         "after": float(error.mean()), "worst": float(error.max()),
         "converged": f"{int((error <= GOAL).sum())}/{batch}",
@@ -141,7 +142,7 @@ def main() -> None:
     made += [lambda n=n: of_law(n, options.batch, options.seed) for n in options.equations]
     for make in made:
         about = make()
-        for move in options.moves or [about[-1].of(None).move]:
+        for move in options.moves or [about[-1].of(None, marched=True).move]:
             row = measured(about, move, options.repetitions)
             rows.append(row)
             mark = "*" if row["default"] else " "

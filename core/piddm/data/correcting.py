@@ -12,6 +12,7 @@ from piddm.data.simulate import held_inputs
 from piddm.equation import PDE
 from piddm.grids.grid import Grid
 from piddm.numerics.correction import Corrected, Correction, Move, joined
+from piddm.numerics.marched import March
 from piddm.numerics.projection import Projection
 from piddm.residuals.residual import Fields, Residual
 from piddm.symbolic.operators import Param
@@ -33,6 +34,7 @@ def correction(
     scale: Mapping[str, float],
     move: Move | None = None,
     fallback: bool = True,
+    marched: bool = False,
 ) -> Correction:
     """Return what brings samples of a data set's law onto the equation.
 
@@ -43,12 +45,17 @@ def correction(
         scale: Scale of each row of the residual.
         move: Which values move; what suits the equation where None is given.
         fallback: See :class:`~piddm.numerics.correction.Correction`.
+        marched: Whether to go through the times where there is such a thing: from an initial state,
+            with which the solution then moves, see :mod:`piddm.numerics.marched`.
     """
     centre = torch.zeros(1, packing.channels, *packing.image).to(packing.mean)
     mean = {k: v.double() for k, v in packing.unpack(centre).items()}
     params = tuple(str(given) for given in pde.inputs if isinstance(given, Param))
     inputs = held_inputs(pde, residual.grid)
-    return Correction(residual, packing.norm(), scale, mean, inputs, params, move, fallback)
+    march = March.of(pde, residual, scale) if marched and move != "nearest" else None
+    if march is not None:
+        move = "solution"
+    return Correction(residual, packing.norm(), scale, mean, inputs, params, move, fallback, march)
 
 
 def is_cheap(grid: Grid) -> bool:
@@ -70,24 +77,25 @@ class Corrections:
         self, pde: PDE, residual: Residual, packing: Packing, scale: Mapping[str, float]
     ) -> None:
         self._about = pde, residual, packing, scale
-        self._made: dict[Move | None, Correction] = {}
+        self._made: dict[tuple[Move | None, bool], Correction] = {}
         self._projections: dict[Move, Projection] = {}
 
-    def of(self, move: Move | None) -> Correction:
-        """Return the correction that moves these values."""
-        if move not in self._made:
-            self._made[move] = correction(*self._about, move)
-        return self._made[move]
+    def of(self, move: Move | None, marched: bool = False) -> Correction:
+        """Return the correction that moves these values, see :func:`correction`."""
+        if (move, marched) not in self._made:
+            self._made[move, marched] = correction(*self._about, move, marched=marched)
+        return self._made[move, marched]
 
     @torch.no_grad()
     def correct(
-        self, fields: Fields, move: Move | None = None, tolerance: float | None = None
-    ) -> Corrected:
-        """Correct any number of samples, some at a time."""
+        self, fields: Fields, move: Move | None = None, tolerance: float | None = None,
+        marched: bool = True,
+    ) -> Corrected:  # fmt: skip
+        """Correct any number of samples, some at a time; see :func:`correction`."""
         self._check(fields)
-        count = len(next(iter(fields.values())))
+        by, count = self.of(move, marched), len(next(iter(fields.values())))
         return joined([
-            self.of(move)({k: v[i : i + TOGETHER] for k, v in fields.items()}, tolerance)
+            by({k: v[i : i + TOGETHER] for k, v in fields.items()}, tolerance)
             for i in range(0, count, TOGETHER)
         ])  # fmt: skip
 

@@ -21,13 +21,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from piddm.numerics.implicit import Implicit
 from piddm.numerics.interior import Unsuited
+from piddm.numerics.marched import March
 from piddm.numerics.moves import Moves
 from piddm.numerics.nearest_moves import NearestMoves
 from piddm.numerics.normal_equations import FieldScale
@@ -101,6 +103,8 @@ class Correction:
         params: Free params that are inputs.
         move: Which values move; by the kind of inputs where None is given, see
             :func:`default_move`.
+        march: What goes through the times from a sample's own first one, where the solution moves
+            and there is such a thing (:mod:`piddm.numerics.marched`); Newton steps have the rest.
         fallback: Whether all that is no input moves as little as it can where the solution alone
             has no inverse that is cheap.
 
@@ -123,11 +127,13 @@ class Correction:
         params: tuple[str, ...] = (),
         move: Move | None = None,
         fallback: bool = True,
+        march: March | None = None,
     ) -> None:
         if move is not None and move not in get_args(Move):
             raise UsageError(f"no move {move!r}; choose {' or '.join(get_args(Move))}")
         self.residual, self.row_scale = residual, dict(row_scale)
         self.move: Move = move or default_move(inputs, params)
+        self.march = march if self.move == "solution" else None
         self.moves: Moves
         if not residual.rows:  # all samples are on it as they are
             return
@@ -171,7 +177,7 @@ class Correction:
             found.append(self._corrected(values, tolerance, steps, iterations))
             return found[0].fields
 
-        moved = _Implicit.apply(run, self._pull_back, tuple(start), *start.values())
+        moved = Implicit.apply(run, self._pull_back, tuple(start), *start.values())
         made = found[0]
         return Corrected(
             dict(zip(start, moved, strict=True)),  # pyright: ignore
@@ -190,7 +196,9 @@ class Correction:
         error = before = self.error(x)
         enough = GOOD[error.dtype] if tolerance is None else tolerance
         made, iterations = 0, iterations or self.moves.iterations
-        for step in range(steps):
+        if self.march is not None and steps and bool((error > enough).any()):
+            x, error, made = *self._marched(x, error, enough, self.march), 1
+        for step in range(made, steps):
             if bool((error <= enough).all()):
                 break
             some = self._left(error > enough)
@@ -203,6 +211,16 @@ class Correction:
                 less = error.index_copy(0, some, less)
             x, error, made = moved, less, step + 1
         return Corrected(x, error, before, error <= enough, made)
+
+    def _marched(
+        self, x: dict[str, Tensor], error: Tensor, enough: float, march: March
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return films from their own first times on where these are better, and their errors."""
+        found = march(x, enough)
+        new = self.error(found)
+        better = (error > enough) & (new < error)
+        kept = {k: torch.where(_like(better, v), found[k], v) for k, v in x.items()}
+        return kept, torch.where(better, new, error)
 
     def _left(self, moving: Tensor) -> Tensor | None:
         """Return which samples to go on with, all where None: those that are left and few more.
@@ -271,29 +289,6 @@ def default_move(inputs: Mapping[str, np.ndarray], params: tuple[str, ...] = ())
     """
     whole = any(at.all() for at in inputs.values())
     return "solution" if whole or params else "nearest"
-
-
-class _Implicit(torch.autograd.Function):
-    """A correction as one operation."""
-
-    @staticmethod
-    def forward(ctx: Any, run: Any, pull_back: Any, names: tuple[str, ...], *values: Tensor):
-        moved = run(dict(zip(names, values, strict=True)))
-        ctx.names, ctx.pull_back = names, pull_back
-        ctx.save_for_backward(*moved.values())
-        return tuple(moved[k].clone() if moved[k] is v else moved[k]
-                     for k, v in zip(names, values, strict=True))  # fmt: skip
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor):
-        fields = dict(zip(ctx.names, ctx.saved_tensors, strict=True))
-        given = {
-            k: torch.zeros_like(fields[k]) if g is None else g
-            for k, g in zip(ctx.names, gradients, strict=True)
-        }
-        with torch.no_grad():
-            found = ctx.pull_back(fields, given)
-        return None, None, None, *(found[k] for k in ctx.names)
 
 
 def _like(flag: Tensor, values: Tensor) -> Tensor:

@@ -46,6 +46,7 @@ class PeriodicMarching:
         params: Values of the params.
 
     Attributes:
+        started: Names of the fields that are given at the first time.
         residual: Between two neighbouring times.
         rows: Names of the rows that the later of them solves, as many as there are fields.
         first: Those that the first time solves for fields that are not given there.
@@ -59,9 +60,9 @@ class PeriodicMarching:
         self.grid, self.step = grid, axis.spacing
         two = dataclasses.replace(axis, upper=axis.lower + axis.spacing, size=2)
         self.residual = bind(shifted(pde, name), Grid(**{**grid.axes, name: two}), None)
-        self._params, self._started = dict(params), tuple(started)
+        self._params, self.started = dict(params), tuple(started)
         self._names = self.residual.field_names
-        self._lacking = tuple(k for k in self._names if k not in self._started)
+        self._lacking = tuple(k for k in self._names if k not in self.started)
         self._space = grid.shape[1:]
         rows = [k for k, r in self.residual.rows.items() if not r.integral]
         self.rows, self.first = rows, [k for k in rows if self._alike(k) == 2]

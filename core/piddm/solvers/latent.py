@@ -93,4 +93,5 @@ class LatentSolver(Solver):
         if self._kept is None or self._kept[0] != known:  # else as for the question before
             residual = with_params(run.soft_residual, known)
             self._kept = known, Corrections(run.pde, residual, run.packing, run.scale)
-        return self._kept[1].correct(found.fields).fields
+        # The shortest move keeps to what was observed later than the first time.
+        return self._kept[1].correct(found.fields, marched=False).fields
