@@ -9,6 +9,7 @@ import torch
 import piddm
 from piddm import PiddmError
 from piddm.config import resolve
+from piddm.runs import fingerprints as module
 from piddm.runs.fingerprints import accepted, fingerprints
 from piddm.runs.folder import find_run
 from piddm.tools.files import read_tensors, write_json, write_tensors
@@ -87,6 +88,22 @@ def test_runs_of_plugins_students_stay_valid(name):
     every = [marks["distill"] for marks in accepted(config, piddm.get_pde("darcy"))]
     assert set(STUDENTS[name].split()) <= set(every)
     assert fingerprints(config, piddm.get_pde("darcy"))["distill"] == every[0]
+
+
+def test_distances_that_are_found_otherwise_are_told_where_they_are():
+    """A band below 128 nodes a side of Burgers, and where it has no other norm's losses."""
+
+    def mark(size, **changes):
+        told = {"data.size": size, "packing.soften": 0} | changes
+        config = resolve("burgers", "quick", overrides=told)
+        marks = fingerprints(config, piddm.get_pde("burgers"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "_is_wide", lambda *_: False)
+            before = fingerprints(config, piddm.get_pde("burgers"))
+        return [stage for stage in marks if marks[stage] != before[stage]]
+
+    assert mark(64) == mark(100) == mark(128, **{"student.physics_norm": "strong"}) == []
+    assert mark(128) == ["distill", "evaluate"]
 
 
 def relabelled(run, folder, marks):

@@ -66,6 +66,29 @@ def test_losses_are_those_of_one_process_but_for_rounding(runs, name):
     assert len(two) == 6
 
 
+def only_a_student(name):
+    def run():
+        few = {"student.name": name, "student.steps": 3, "teacher.steps": 2, "data.train": 32}
+        job = api.prepare("heat", "quick", overrides=tiny(CHANGES | few))
+        for stage in (job.simulate(), job.train(), job.distill()):
+            follow(stage)
+
+    return run
+
+
+@pytest.mark.parametrize("name", ["reflow", "consistency", "dmd"])
+def test_students_of_plugins_share_their_batches(tmp_path, name):
+    """The losses of one process, in each part, by two that draw whole and take their shares."""
+    found = []
+    for count in (1, 2):
+        home = tmp_path / str(count)
+        ended = together(home, *[only_a_student(name)] * count)
+        assert [p.code for p in ended] == [0] * count, ended
+        (folder,) = (home / "runs" / "heat").glob("2*")
+        found.append(losses(folder, "student"))
+    torch.testing.assert_close(found[1], found[0], rtol=2e-3, atol=1e-5)
+
+
 def test_scores_are_those_of_one_process(runs):
     one, two = (json.loads((folder / "metrics.json").read_text()) for folder in runs[0])
     assert two["baselines"].keys() == one["baselines"].keys()

@@ -69,19 +69,25 @@ STUDENTS: dict[str, tuple[str, str]] = {
 
 EARLIER: dict[str, tuple[str, ...]] = {
     "reflow": (
+        "reflow.ReflowStudent 3c8af78f7ac2ff51",
         "reflow.ReflowStudent 86d7fab9c70ad38b",
         "reflow.ReflowStudent 6793797faf2e6377",
     ),
     "consistency": (
+        "consistency.ConsistencyStudent 4f87d522d08d1bf1",
         "consistency.ConsistencyStudent 48e3bfd23f8a6f43",
         "consistency.ConsistencyStudent 9bffcd707bfdeba1",
         "consistency.ConsistencyStudent c9500341bb94fc60",
     ),
     "dmd": (
+        "distribution_matching.DistributionMatchingStudent 1f12631b8ba7d2f1",
         "distribution_matching.DistributionMatchingStudent 267eaa5a2e957a24",
         "distribution_matching.DistributionMatchingStudent 410f7d7b7bb5d55b",
     ),
-    "diff-instruct": ("distribution_matching.DiffInstructStudent 725431248b7d4767",),
+    "diff-instruct": (
+        "distribution_matching.diff_instruct b379f16a3d726ec5",
+        "distribution_matching.DiffInstructStudent 725431248b7d4767",
+    ),
     "two-step": ("few_step.TwoStepStudent c9b8c3460f4ac250",),
     "four-step": ("few_step.FourStepStudent 5103474ac21c2392",),
 }

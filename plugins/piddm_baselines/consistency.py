@@ -105,16 +105,19 @@ class ConsistencyStudent(FlowStudent):
             level[0] = LEVELS - 1  # the energy score takes two samples, in the smallest batch too
             now, then = times[level + 1], times[level]
             white = torch.randn(data.shape, generator=draw, dtype=data.dtype).to(context.device)
-            more = packing.colour(fresh(context, draw))
+            more = packing.colour(context.share(fresh(context, draw)))
+            data, now, then, white = map(context.share, (data, now, then, white))
+            last, own = context.share(level) == LEVELS - 1, len(data)
             with torch.no_grad():
                 a, s = _image(schedule.alpha(now)), _image(schedule.sigma(now))
                 x = a * data.to(context.device) + s * packing.colour(white)
                 further = heun(teacher, x, now, then)
                 goal = ends(average.turn, schedule, further, then)
             x = module(torch.cat([x, more]), torch.cat([now, now.new_ones(len(more))]))
-            away = LEVELS * packing.weigh(x[:count] - goal).square().mean()
-            samples = torch.cat([x[:count][level == LEVELS - 1], x[count:]])
-            return total(context, {"consistency": away}, x[count:], samples, draw)
+            away = LEVELS * packing.weigh(x[:own] - goal).square().mean()
+            chosen = torch.cat([last, last.new_ones(len(more))])
+            parts = {"consistency": away}
+            return total(context, parts, x[own:], x, draw, shared=True, chosen=chosen)
 
         return loss
 

@@ -98,19 +98,25 @@ class DistributionMatchingStudent(FlowStudent):
 
         def loss(module: nn.Module, step: int) -> dict[str, Tensor]:
             draw = generator(context.config.seed, "student", step)
-            noise, target = context.pairs.draw(settings.batch, draw)
-            x = module(torch.cat([noise, fresh(context, draw)]))
-            t = MARGIN + (1 - 2 * MARGIN) * torch.rand(len(x), generator=draw).to(x)
-            white = torch.randn(x.shape, generator=draw, dtype=x.dtype).to(x.device)
+            pairs, more = context.pairs.draw(settings.batch, draw), fresh(context, draw)
+            counts = [len(pairs[0]), len(more)]
+            noise, target = map(context.share, pairs)
+            x = module(torch.cat([noise, context.share(more)]))
+            drawn = torch.rand(sum(counts), generator=draw)
+            t = MARGIN + (1 - 2 * MARGIN) * context.share(*drawn.split(counts)).to(x)
+            drawn = torch.randn((sum(counts), *x.shape[1:]), generator=draw, dtype=x.dtype)
+            white = context.share(*drawn.split(counts)).to(x.device)
             slope = difference(teacher, fake, x, packing.colour(white), t)
+            # In one order whoever made them, since the fake adds its noise to the whole of them.
+            made = torch.cat([context.every(p) for p in x.split([len(noise), len(x) - len(noise)])])
             parts = {
                 "matching": packing.weigh(x - x.detach() + slope).square().mean() / 2,
-                "fake": fake.loss(x.detach(), draw),
+                "fake": fake.loss(context.share(made), draw),
             }
             if self.regression:
                 away = packing.weigh(x[: len(target)] - target)
                 parts["pair"] = self.regression * away.square().mean()
-            return total(context, parts, x[len(target) :], x, draw)
+            return total(context, parts, x[len(target) :], x, draw, shared=True)
 
         return loss
 

@@ -62,16 +62,20 @@ class ReflowStudent(FlowStudent):
 
         def loss(module: nn.Module, step: int) -> dict[str, Tensor]:
             draw = generator(context.config.seed, "student", step)
-            noise, target = context.pairs.draw(settings.batch, draw)
-            end, more = packing.colour(noise), packing.colour(fresh(context, draw))
-            half = len(end) // 2
-            t = torch.cat([line.draw(half, draw), torch.ones(len(end) + len(more) - half)]).to(end)
+            pairs, white = context.pairs.draw(settings.batch, draw), fresh(context, draw)
+            count, half = len(pairs[0]), len(pairs[0]) // 2
+            noise, target = map(context.share, pairs)
+            end, more = packing.colour(noise), packing.colour(context.share(white))
+            whole = torch.cat([line.draw(half, draw), torch.ones(count + len(white) - half)])
+            t = context.share(whole[:count], whole[count:]).to(end)
+            number = torch.arange(len(whole))
+            chosen = context.share(number[:count], number[count:]) >= half
             at = t[:, None, None, None]
             x = torch.cat([target.lerp(end, at[: len(end)]), more])
             v = module(x, t)
             away = packing.weigh(v[: len(end)] - (end - target))
             x = x - at * v
             parts = {"velocity": away.square().mean()}
-            return total(context, parts, x[len(end) :], x[half:], draw)
+            return total(context, parts, x[len(end) :], x, draw, shared=True, chosen=chosen)
 
         return loss

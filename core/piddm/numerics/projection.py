@@ -110,7 +110,7 @@ class Projection:
         kind = {"banded": BandedNormal, "gradients": GradientNormal}
         soft = slack_vector(residual, slack or {})
         self._hard = torch.from_numpy(soft == 0)
-        self.normal = kind[algebra or _algebra(residual)](residual, weights, self.row_scale, soft)
+        self.normal = kind[algebra or suited(residual)](residual, weights, self.row_scale, soft)
         if slack:
             part = Part(residual, [k for k in residual.rows if k not in slack])
             self._rest = Projection(part, field_scale, row_scale, held, algebra=algebra)
@@ -259,7 +259,7 @@ class Projection:
         }
 
 
-def _algebra(residual: Residual) -> Algebra:
+def suited(residual: Residual) -> Algebra:
     """Return what suits a residual: a band of two lines or so, where there is one and it is cheap.
 
     A band of n x n nodes takes n^4, conjugate gradients little more than n^2, but they need an axis

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,7 +18,11 @@ from piddm.plugins.loader import current
 from piddm.tools.errors import UsageError
 
 NUMERICS = 2
-"""Raised when the same settings give other results: stencils, solver, models or losses changed."""
+"""Raised when the same settings give other results: stencils, solver, models or losses changed.
+What changes for few runs is told where it holds, so that others stay valid."""
+
+WIDE = 8192
+"""Nodes of a plane from which a band may be too wide: fewer need not be asked."""
 
 
 def fingerprints(config: Config, pde: PDE) -> dict[str, str]:
@@ -43,6 +48,8 @@ def accepted(config: Config, pde: PDE) -> Iterator[dict[str, str]]:
 def _marks(config: Config, pde: PDE, methods: list[str], student: list[Any]) -> dict[str, str]:
     if config.physics != PhysicsConfig():  # told only where it holds, so that older marks stay
         student.append(config.physics)
+    if _is_wide(config, pde):
+        student.append("distances by gradients")
     own: dict[str, Any] = {
         "simulate": [describe(pde), _data(config), config.seed],
         "train": [config.packing, config.network, config.teacher, *methods],
@@ -56,6 +63,20 @@ def _marks(config: Config, pde: PDE, methods: list[str], student: list[Any]) -> 
         plain = [p.model_dump(mode="json") if isinstance(p, BaseModel) else p for p in parts]
         before = out[stage] = digest([before, plain])
     return out
+
+
+def _is_wide(config: Config, pde: PDE) -> bool:
+    """Return whether a student's distances on a plane are found without a band, as once by one.
+
+    Their gradients differ in the second digit. On three axes they always were.
+    """
+    grid = config.data.grid(pde.grid)
+    norm, axes = config.student.physics_norm, len(grid.shape)
+    if norm != "distance" or axes != 2 or not any(grid.periodic) or grid.spherical:
+        return False
+    from piddm.numerics.projection import suited
+
+    return math.prod(grid.shape) >= WIDE and suited(pde.bind(grid)) == "gradients"
 
 
 def _data(config: Config) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from piddm.data.packing import Packing
 from piddm.numerics.projection import Projection
 from piddm.residuals.residual import Residual
 from piddm.teachers.teacher import Teacher
+from piddm.tools import ranks
 from piddm.tools.errors import UsageError
 from piddm.training.pairs import PairPool
 from piddm.training.physics import NORMS, PhysicsLoss, strong
@@ -71,6 +72,17 @@ class TrainingContext:
     def strong(self) -> PhysicsLoss:
         """The mean square of the normalised residual of packed samples, differentiable."""
         return strong(self.projection, self.packing)
+
+    def share(self, *batches: Tensor) -> Tensor:
+        """Return this process' parts of batches, one after another; all of them where it is alone.
+
+        What is drawn whole and shared makes the same losses, whatever the number of processes.
+        """
+        return torch.cat([ranks.share(batch) for batch in batches])
+
+    def every(self, batch: Tensor) -> Tensor:
+        """Return the parts of all processes, of one size, without gradients."""
+        return ranks.every(batch)
 
     def away(self, x: Tensor) -> Tensor:
         """Return x - P(x) of packed samples to first order, packed, without gradient."""

@@ -53,7 +53,7 @@ def fresh(context: TrainingContext, draw: Generator) -> Tensor:
 
 def total(
     context: TrainingContext, parts: dict[str, Tensor], new: Tensor, every: Tensor, draw: Generator,
-    shared: bool = False,
+    shared: bool = False, chosen: Tensor | None = None,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Return a student's own terms, the physics and the energy score, and ``loss``, their sum.
 
@@ -64,6 +64,8 @@ def total(
         every: Samples whose law is compared with that of data.
         draw: Chooses the data.
         shared: Whether each process has samples of its own, and not all of them the same.
+        chosen: Which of ``every`` the law is of, boolean ``(batch,)`` on the CPU, where it
+            makes no device wait; all where None. Each process may have another number of them.
     """
     settings, packing = context.config.student, context.packing
     parts = dict(parts)
@@ -73,9 +75,13 @@ def total(
         loss = loss + settings.physics_weight * parts["physics"]
     if settings.energy_weight:
         own = packing.weigh(every)
-        whole = ranks.every(own) if shared else own
+        whole, part = ranks.every(own) if shared else own, 1.0
+        if chosen is not None:
+            others = ranks.every(chosen.byte()).bool() if shared else chosen
+            own, whole = own[chosen], whole[others]
+            part = len(own) * len(others) / len(chosen) / len(whole)
         index = torch.randint(len(context.data), (DATA * len(whole),), generator=draw)
         other = context.data[index].to(every.device)
-        parts["energy"] = energy_score(own, packing.weigh(other), whole)
+        parts["energy"] = part * energy_score(own, packing.weigh(other), whole)
         loss = loss + settings.energy_weight * parts["energy"]
     return {"loss": loss, **parts}
