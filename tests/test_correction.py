@@ -304,8 +304,9 @@ def test_a_run_corrects_its_samples(tiny_run):
     after = tiny_run.sample(3, 1, correct=True)
     assert torch.equal(after["u"], found.fields["u"])
     assert bool((found.error <= found.before).all())
-    solved = tiny_run.sample(3, 1, correct="solution")
-    assert torch.equal(solved["u"][:, 0], before["u"][:, 0])
+    assert torch.equal(found.fields["u"][:, 0], before["u"][:, 0])  # from its own first time on
+    nearest = tiny_run.sample(3, 1, correct="nearest")
+    assert not torch.equal(nearest["u"][:, 0], before["u"][:, 0])
     with pytest.raises(UsageError, match="give all of"):
         tiny_run.correct({})
 

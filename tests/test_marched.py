@@ -11,7 +11,9 @@ from piddm.residuals.norms import term_scale
 from piddm.residuals.wrappers import with_params
 
 SIZES = {"kdv": {"t": 33, "x": 32}, "allen-cahn": {"t": 33, "x": 32}, "burgers": {"t": 17, "x": 16},
-         "navier-stokes": {"t": 5, "x": 16, "y": 16}}  # fmt: skip
+         "navier-stokes": {"t": 5, "x": 16, "y": 16},
+         "sphere-allen-cahn": {"t": 16, "lat": 8, "lon": 16},
+         "shallow-water": {"t": 5, "lat": 8, "lon": 16}}  # fmt: skip
 
 
 def made(name, noise, count=3, dtype=torch.float64):
@@ -77,13 +79,3 @@ def test_another_residual_has_no_march():
     assert March.of(pde, pde.bind(grid, 4), {"momentum": 1.0}) is None
     darcy = get_pde("darcy")
     assert March.of(darcy, darcy.bind(darcy.grid.resized(8)), {}) is None
-
-
-def test_a_run_corrects_by_it(tiny_run):
-    """What is said to move the solution keeps the first time to the bit."""
-    before = tiny_run.sample(3, 1)
-    found = tiny_run.correct(before)
-    assert bool(found.converged.all())
-    assert torch.equal(found.fields["u"][:, 0], before["u"][:, 0])
-    nearest = tiny_run.correct(before, "nearest")
-    assert not torch.equal(nearest.fields["u"][:, 0], before["u"][:, 0])

@@ -1,4 +1,4 @@
-"""The preset ``paper`` runs on a processor: two steps of each stage, with its batches and network."""
+"""The preset ``paper`` runs on a processor: two steps of each stage, its batches and network."""
 
 import json
 import resource

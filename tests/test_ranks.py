@@ -12,6 +12,7 @@ from piddm.config import resolve
 from piddm.config.resolving import divided
 from piddm.metrics.energy import energy_score
 from piddm.runs.folder import Manifest
+from piddm.students.student import Student
 from piddm.tools import launched, ranks, stopping
 from piddm.tools.errors import UsageError
 from piddm.tools.files import read_json
@@ -70,8 +71,15 @@ def only_a_student(name):
     def run():
         few = {"student.name": name, "student.steps": 3, "teacher.steps": 2, "data.train": 32}
         job = api.prepare("heat", "quick", overrides=tiny(CHANGES | few))
+        seen = []
+        torch.nn.modules.module.register_module_forward_pre_hook(
+            lambda module, given: (
+                seen.append(len(given[0])) if isinstance(module, Student) else None
+            )
+        )
         for stage in (job.simulate(), job.train(), job.distill()):
             follow(stage)
+        print(f"{seen[:3]}")  # a step's samples, of this process
 
     return run
 
@@ -79,13 +87,15 @@ def only_a_student(name):
 @pytest.mark.parametrize("name", ["reflow", "consistency", "dmd"])
 def test_students_of_plugins_share_their_batches(tmp_path, name):
     """The losses of one process, in each part, by two that draw whole and take their shares."""
-    found = []
+    found, steps = [], []
     for count in (1, 2):
         home = tmp_path / str(count)
         ended = together(home, *[only_a_student(name)] * count)
         assert [p.code for p in ended] == [0] * count, ended
         (folder,) = (home / "runs" / "heat").glob("2*")
         found.append(losses(folder, "student"))
+        steps.append(json.loads(ended[0].out.splitlines()[-1]))
+    assert [2 * n for n in steps[1]] == steps[0]
     torch.testing.assert_close(found[1], found[0], rtol=2e-3, atol=1e-5)
 
 

@@ -1,7 +1,8 @@
 r"""From a sample's own first time through all others: the correction of films that go round.
 
-Where every axis but time is periodic, each time is solved for from the one before it by the modes
-of :mod:`piddm.numerics.periodic_marching`,
+Where every axis but time is periodic, or on a sphere, each time is solved for from the one before
+it by the modes of :mod:`piddm.numerics.periodic_marching` or the harmonics of
+:mod:`piddm.numerics.sphere_marching`,
 
 .. math:: x_k \leftarrow x_k - L^{-1} R(x_{k-1}, x_k), \qquad L = \partial R/\partial x_k
     \text{ at rest},
@@ -18,10 +19,10 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.fft import irfftn, rfftn
 
 from piddm.numerics.marching import SHIFT
 from piddm.numerics.periodic_marching import PeriodicMarching
+from piddm.numerics.sphere_marching import SphereMarching
 from piddm.residuals.residual import Fields, Residual
 from piddm.symbolic.operators import Slice
 
@@ -46,23 +47,27 @@ class March:
         row_scale: Scale by name of row.
     """
 
-    def __init__(self, marching: PeriodicMarching, row_scale: Mapping[str, float]) -> None:
+    def __init__(
+        self, marching: PeriodicMarching | SphereMarching, row_scale: Mapping[str, float]
+    ) -> None:
         self._by, self._scale = marching, dict(row_scale)
         self._names = marching.residual.field_names
         self._lacking = tuple(k for k in self._names if k not in marching.started)
-        self._ready: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
 
     @classmethod
     def of(
         cls, pde: Specification, residual: Residual, row_scale: Mapping[str, float]
     ) -> March | None:
         """Return the march of an equation; None where it has none, or the residual is another's."""
-        if residual.grid.spherical or not PeriodicMarching.fits(pde, residual.grid):
-            return None
-        if not pde.inputs or not all(isinstance(given, Slice) for given in pde.inputs):
+        kind = SphereMarching if residual.grid.spherical else PeriodicMarching
+        if (
+            not kind.fits(pde, residual.grid)
+            or not pde.inputs
+            or not all(isinstance(given, Slice) for given in pde.inputs)
+        ):
             return None
         started = [given.field.name for given in pde.inputs if isinstance(given, Slice)]
-        marching = PeriodicMarching(pde, residual.grid, started, {})
+        marching = kind(pde, residual.grid, started, {})
         return cls(marching, row_scale) if _alike(marching, residual) else None
 
     @torch.no_grad()
@@ -73,15 +78,14 @@ class March:
             fields: The films; nothing but the first time of what is given there has to be right.
             enough: Normalised error at which a time is good.
         """
-        fields = {**fields, **{k: self._without_mean(fields[k]) for k in self._open()}}
+        fields = {**fields, **{k: self._without_mean(fields[k]) for k in self._by.open()}}
         film = {k: fields[k].clone() for k in self._names}
         first = film[self._names[0]]
-        inverse, inverse_first = self._inverses(first)
         lost = torch.zeros(len(first), dtype=torch.bool, device=first.device)
         at = {k: v.to(first) for k, v in self._by.at(len(first)).items()}
         if self._lacking:
             few = {k: v[:, :2].clone() for k, v in film.items()} | at
-            self._settle(few, self._lacking, self._by.first, inverse_first, 0, enough, lost)
+            self._settle(few, self._lacking, self._by.first, 0, enough, lost)
             film |= {k: torch.cat([few[k][:, :1], film[k][:, 1:]], 1) for k in self._lacking}
         for now in range(1, first.shape[1]):
             at[SHIFT.name] = torch.full_like(at[SHIFT.name], (now - 1) * self._by.step)
@@ -91,28 +95,22 @@ class March:
                 few[k] = torch.stack(
                     [before, fields[k][:, now] + before - fields[k][:, now - 1]], 1
                 )
-            self._settle(few, self._names, self._by.rows, inverse, 1, enough, lost)
+            self._settle(few, self._names, self._by.rows, 1, enough, lost)
             for k in self._names:
                 film[k][:, now] = few[k][:, 1]
         return dict(fields) | film
-
-    def _open(self) -> list[str]:
-        """Return fields whose mean no row determines: integrals make it zero."""
-        mean = self._by.inverse[(0,) * (self._by.inverse.ndim - 2)]
-        return [k for k, by in zip(self._names, mean, strict=True) if not bool(by.abs().any())]
 
     @staticmethod
     def _without_mean(values: Tensor) -> Tensor:
         return values - values.mean(tuple(range(2, values.ndim)), keepdim=True)
 
     def _settle(
-        self, few: dict[str, Tensor], names: tuple[str, ...], rows: list[str], inverse: Tensor,
-        time: int, enough: float, lost: Tensor,
+        self, few: dict[str, Tensor], names: tuple[str, ...], rows: list[str], time: int,
+        enough: float, lost: Tensor,
     ) -> None:  # fmt: skip
         """Correct fields at one of two times until their rows are good; mark what never is."""
         values = few[names[0]]
-        seen, space = values.device.type == "cpu", values.shape[2:]
-        axes, open_ = tuple(range(-len(space), 0)), ~lost
+        seen, open_ = values.device.type == "cpu", ~lost
         for _ in range(LIMIT[values.dtype] if seen else UNSEEN):
             found = self._by.residual(few)
             left = [found[r][:, -1 if time else 0] for r in rows]
@@ -122,23 +120,14 @@ class March:
                 open_ = ~(error <= enough) & ~lost
                 if not bool(open_.any()):
                     return
-            modes = rfftn(torch.stack(left, -1), dim=[a - 1 for a in axes])[..., None]
-            move = irfftn((inverse @ modes)[..., 0].movedim(-1, 1), space, dim=axes)
+            move = self._by.moves(torch.stack(left, 1), first=time == 0)
             for i, k in enumerate(names):
                 few[k][:, time] -= move[:, i]
         if seen:
             lost |= open_
 
-    def _inverses(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        key = like.dtype, like.device
-        if key not in self._ready:
-            wide = torch.promote_types(like.dtype, torch.complex64)
-            kinds = self._by.inverse, self._by.inverse_first
-            self._ready[key] = tuple(v.to(like.device, wide) for v in kinds)  # pyright: ignore
-        return self._ready[key]
 
-
-def _alike(marching: PeriodicMarching, residual: Residual) -> bool:
+def _alike(marching: PeriodicMarching | SphereMarching, residual: Residual) -> bool:
     """Return whether rows of two times are those of a film: not of another residual."""
     shape, names = residual.grid.shape, residual.field_names
     if residual.free_params or names != marching.residual.field_names:

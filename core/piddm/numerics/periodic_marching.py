@@ -64,6 +64,7 @@ class PeriodicMarching:
         self._names = self.residual.field_names
         self._lacking = tuple(k for k in self._names if k not in self.started)
         self._space = grid.shape[1:]
+        self._ready: dict[tuple[bool, torch.dtype, torch.device], Tensor] = {}
         rows = [k for k, r in self.residual.rows.items() if not r.integral]
         self.rows, self.first = rows, [k for k in rows if self._alike(k) == 2]
         self.inverse = self._inverted(self._names, rows, 1)
@@ -80,6 +81,27 @@ class PeriodicMarching:
             or pde.time_scheme in ("bdf2", "centred") or len(pde.equations) != len(pde.fields)
             or any(b is not None for f in pde.fields for b in f.bounds)
         )  # fmt: skip
+
+    def open(self) -> list[str]:
+        """Return the fields whose mean no row determines."""
+        mean = self.inverse[(0,) * (self.inverse.ndim - 2)]
+        return [k for k, by in zip(self._names, mean, strict=True) if not bool(by.abs().any())]
+
+    def moves(self, left: Tensor, first: bool = False) -> Tensor:
+        """Return L^-1 times rows ``(batch, rows, *space)``: moves of the fields.
+
+        Args:
+            left: What the rows have left.
+            first: Whether they are those that the first time solves.
+        """
+        key = first, left.dtype, left.device
+        if key not in self._ready:
+            wide = torch.promote_types(left.dtype, torch.complex64)
+            inverse = self.inverse_first if first else self.inverse
+            self._ready[key] = inverse.to(left.device, wide)
+        axes = tuple(range(-len(self._space), 0))
+        modes = rfftn(left, dim=axes).movedim(1, -1)[..., None]
+        return irfftn((self._ready[key] @ modes)[..., 0].movedim(-1, 1), self._space, dim=axes)
 
     def _alike(self, row: str) -> int:
         return len(self.residual.rows[row].nodes) // math.prod(self._space)
@@ -119,7 +141,7 @@ class PeriodicMarching:
             film[k][:, 0] = v
         if self._lacking:
             few = {k: v[:, :2].clone() for k, v in film.items()} | self.at(batch)
-            self._settle(few, self._lacking, self.first, self.inverse_first, 0)
+            self._settle(few, self._lacking, self.first, 0)
             for k in self._lacking:
                 film[k][:, 0] = few[k][:, 0]
         for now in range(1, self.grid.shape[0]):
@@ -129,23 +151,20 @@ class PeriodicMarching:
                 if now > 1:
                     few[k][:, 1] += film[k][:, now - 1] - film[k][:, now - 2]
             few |= self.at(batch, now - 1)
-            self._settle(few, self._names, self.rows, self.inverse, 1)
+            self._settle(few, self._names, self.rows, 1)
             for k in self._names:
                 film[k][:, now] = few[k][:, 1]
         return film
 
     def _settle(
-        self, few: dict[str, Tensor], names: Iterable[str], rows: list[str], inverse: Tensor,
-        time: int,
-    ) -> None:  # fmt: skip
+        self, few: dict[str, Tensor], names: Iterable[str], rows: list[str], time: int
+    ) -> None:
         """Correct fields at one of two times until their rows vanish."""
-        axes = tuple(range(-len(self._space), 0))
         before = torch.inf
         for _ in range(LIMIT):
             found = self.residual(few)
             left = torch.stack([found[r][:, -1 if time else 0] for r in rows], 1)
-            modes = rfftn(left, dim=axes).movedim(1, -1)[..., None]
-            move = irfftn((inverse @ modes)[..., 0].movedim(-1, 1), self._space, dim=axes)
+            move = self.moves(left, first=time == 0)
             sizes = []
             for i, k in enumerate(names):
                 few[k][:, time] -= move[:, i]
