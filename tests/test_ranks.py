@@ -84,7 +84,10 @@ def only_a_student(name):
     return run
 
 
-@pytest.mark.parametrize("name", ["reflow", "consistency", "dmd"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("reflow", "consistency")]
+
+
+@pytest.mark.parametrize("name", ["dmd", *SLOW])
 def test_students_of_plugins_share_their_batches(tmp_path, name):
     """The losses of one process, in each part, by two that draw whole and take their shares."""
     found, steps = [], []

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from piddm.numerics.interior import Unsuited
 from piddm.numerics.marching import SHIFT
 from piddm.numerics.periodic_marching import PeriodicMarching
 from piddm.numerics.sphere_marching import SphereMarching
@@ -29,7 +30,7 @@ from piddm.symbolic.operators import Slice
 if TYPE_CHECKING:
     from piddm.symbolic.specification import Specification
 
-LIMIT = {torch.float32: 12, torch.float64: 40}
+LIMIT = {torch.float32: 24, torch.float64: 40}
 """Limit of the products at a time, by precision; a sample that needs more is given up."""
 
 UNSEEN = 6
@@ -67,7 +68,10 @@ class March:
         ):
             return None
         started = [given.field.name for given in pde.inputs if isinstance(given, Slice)]
-        marching = kind(pde, residual.grid, started, {})
+        try:
+            marching = kind(pde, residual.grid, started, {})
+        except Unsuited:
+            return None
         return cls(marching, row_scale) if _alike(marching, residual) else None
 
     @torch.no_grad()

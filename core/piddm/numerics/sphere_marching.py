@@ -20,9 +20,9 @@ from torch import Tensor
 
 from piddm.grids.grid import Grid
 from piddm.grids.harmonics import Operator, harmonics_of
+from piddm.numerics.interior import Unsuited
 from piddm.numerics.marching import SHIFT, shifted
 from piddm.residuals.binding import bind
-from piddm.tools.errors import UsageError
 
 if TYPE_CHECKING:
     from piddm.symbolic.specification import Specification
@@ -46,6 +46,9 @@ class SphereMarching:
         rows: Names of the rows that the later of them solves, as many as there are fields.
         first: Those that the first time solves: none.
         step: From time to time.
+
+    Raises:
+        Unsuited: If the rows leave a degree of harmonics open.
     """
 
     def __init__(
@@ -109,7 +112,7 @@ class SphereMarching:
             ])  # fmt: skip
         every = torch.stack([torch.stack(c) for c in columns]).movedim(2, 0)  # by degree
         if not bool((torch.linalg.matrix_rank(every, rtol=OPEN) == len(self._names)).all()):
-            raise UsageError("rows that leave a degree of harmonics open")
+            raise Unsuited("rows that leave a degree of harmonics open")
         # From fields by rows to rows by fields, inverted.
         found = torch.linalg.inv(every.mT)
         return [
