@@ -23,6 +23,10 @@ TOGETHER, FACTORISED = 32, 16
 """Samples that are corrected, or projected with matrices, together: what they need fits into a
 cache."""
 
+MARCHED = 128
+"""The same of planes that are gone through time by time: what a time of few samples takes is mostly
+the start of each operation."""
+
 STEPS = 16
 """Newton steps of a projection at most."""
 
@@ -94,9 +98,10 @@ class Corrections:
         """Correct any number of samples, some at a time; see :func:`correction`."""
         self._check(fields)
         by, count = self.of(move, marched), len(next(iter(fields.values())))
+        some = MARCHED if by.march is not None and is_cheap(self._about[1].grid) else TOGETHER
         return joined([
-            by({k: v[i : i + TOGETHER] for k, v in fields.items()}, tolerance)
-            for i in range(0, count, TOGETHER)
+            by({k: v[i : i + some] for k, v in fields.items()}, tolerance)
+            for i in range(0, count, some)
         ])  # fmt: skip
 
     def project(
