@@ -33,7 +33,7 @@ def address(tiny_run):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
         assert server.stdout is not None
         yield server.stdout.readline().strip()
-        server.terminate()
+        server.kill()  # asked to end, it would wait for the page
 
 
 @pytest.fixture(scope="module")
