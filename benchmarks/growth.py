@@ -182,8 +182,6 @@ def draw(options: argparse.Namespace) -> None:
     from piddm.figures import style
 
     every = json.loads(options.json.read_text())
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
-    places = figure.subplots(1, 2, sharey=True)
     print(every["machine"])
     for pde, found in every["stages"].items():
         shapes = sorted({s for points in found.values() for s in points}, key=side)
@@ -201,7 +199,9 @@ def draw(options: argparse.Namespace) -> None:
         pde for pde, found in every["stages"].items()
         if all(s.count("x") == 1 for points in found.values() for s in points)
     ]  # fmt: skip
-    for axes, pde in zip(places, planes, strict=False):
+    figure = Figure(figsize=(1 + 5 * len(planes), 4.6), layout="constrained")
+    places = figure.subplots(1, len(planes), sharey=True, squeeze=False)[0]
+    for axes, pde in zip(places, planes, strict=True):
         for k, (name, points) in enumerate(every["stages"][pde].items()):
             if name.startswith("answer"):
                 continue
