@@ -7,6 +7,7 @@ import torch
 
 import piddm
 from piddm.runs.asking import equation_model
+from piddm.solvers import _graduated
 from piddm.solvers._signs import _Walls
 from piddm.tasks.ensemble import answer
 from piddm.tasks.observations import Observations
@@ -86,8 +87,10 @@ def test_readings_with_noise_that_leave_no_doubt_are_signs_as_well():
     assert bool((found.fields["a"] == truth.fields["a"][0])[:, mask].all())
 
 
-def test_exact_pressures_tell_the_medium():
+@pytest.mark.parametrize("lost", [_graduated.LOST, 0.0], ids=["narrow", "by-wider-ramps"])
+def test_exact_pressures_tell_the_medium(lost, monkeypatch):
     """A tenth of all nodes: most of the medium follows, and the ensemble tells where it may not."""
+    monkeypatch.setattr(_graduated, "LOST", lost)  # with 0 the search starts again
     model, task, truth, _ = darcy(32, "u", 0.1)
     found = answer(model, task, "level-set", 4, progress=False)
     phase = truth.fields["a"][0] > 7.5

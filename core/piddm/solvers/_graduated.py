@@ -15,8 +15,10 @@ Characterization, 2008, chapter 10 (members).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Generator as Steps
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Generator, Tensor
@@ -33,6 +35,15 @@ if TYPE_CHECKING:
 RAMPS = {0.5: 0.06, 0.3: 0.03, 0.1: 0.01}
 """Width of a ramp, over the deviation of the field behind the phases, to its error."""
 
+WIDER = {1.0: 0.5, 0.7: 0.15}
+"""Ramps before these, with far more than their own error, where the first of these is lost: from
+the middle of the law a descent that trusts its slopes may land where none leads on. On one medium
+of fourteen (128 x 128, 500 exact sensors) 21 % of the nodes were wrong without them, 5 % with."""
+
+LOST = 100.0
+"""Misfit after the first ramp, in units of its error, that is beyond what its slopes mend. Of media
+that it does mend the misfit is 0.7 to 4 there, of the one that it does not 193."""
+
 MEAN_STEPS, OWN_STEPS = 3, 3
 """Gauss-Newton steps for each ramp, and of each member after them."""
 
@@ -42,11 +53,14 @@ SHARES = 1.0, 0.5, 0.25, 0.125
 SMALL = 0.02
 """Share of the objective by which a step must lower it to be followed by another."""
 
+Found: TypeAlias = "tuple[float, Tensor]"
+Searched: TypeAlias = "tuple[InverseProblem, Tensor, float]"
+
 
 def graduated(
     run: Model, task: Task, sensors: Sensors, soft: Callable[[float], PDE], count: int,
     generator: Generator,
-) -> Iterator[tuple[float, Tensor]]:  # fmt: skip
+) -> Iterator[Found]:  # fmt: skip
     """Yield the misfit, in units of the ramp's error, and the white noise of members so far.
 
     Args:
@@ -57,14 +71,27 @@ def graduated(
         count: Members.
         generator: Of their anchors and noise.
     """
-    first = InverseProblem(run, task, sensors, soft(max(RAMPS)), max(RAMPS.values()))
-    at = torch.zeros(1, first.size, dtype=torch.float64)
-    none, middle, problem = torch.zeros(1, first.seen, dtype=torch.float64), at, first
-    for width, error in RAMPS.items():
-        problem = InverseProblem(run, task, sensors, soft(width), error)
-        for better, misfit in _descended(problem, at, middle, none, MEAN_STEPS):
-            at = better
+    seen = len(sensors)
+
+    def down(at: Tensor | None, width: float, error: float) -> Steps[Found, None, Searched]:
+        """Take the most likely field down one ramp."""
+        problem, misfit = InverseProblem(run, task, sensors, soft(width), error), math.inf
+        middle, none = (torch.zeros(1, n, dtype=torch.float64) for n in (problem.size, seen))
+        at = middle if at is None else at
+        for better, chi_squared in _descended(problem, at, middle, none, MEAN_STEPS):
+            at, misfit = better, chi_squared
             yield misfit, at.expand(count, -1)
+        return problem, at, misfit
+
+    first, *narrower = RAMPS.items()
+    problem, at, misfit = yield from down(None, *first)
+    if misfit > LOST:
+        at = torch.zeros_like(at)
+        for wide, loose in WIDER.items():
+            _, at, _ = yield from down(at, wide, loose)
+        narrower = list(RAMPS.items())
+    for ramp in narrower:
+        problem, at, _ = yield from down(at, *ramp)
     anchor = torch.randn(count, problem.size, generator=generator, dtype=torch.float64)
     noise = problem.likelihood.noise(count, generator)
     found = _around(problem, at, anchor, noise)
