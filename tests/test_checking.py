@@ -121,6 +121,41 @@ def test_the_worst_sample_and_what_is_not_finite_are_named():
     assert found.errors.count == 3
 
 
+def test_values_that_are_missing_hide_the_rows_that_touch_them_and_no_others():
+    """Four samples with a hole each: what is left has the error of the whole ones."""
+    whole, holes = poisson_data(), poisson_data()
+    holes.fields["u"][:, 10:13, 7] = float("nan")
+    holes.fields["a"][:, 3, 3] = float("inf")
+    clean = piddm.check(whole, "poisson", progress=False)
+    found = piddm.check(holes, "poisson", mask=True, progress=False)
+    assert found.satisfied
+    assert found.errors.missing == 4 * 4
+    # 22 x 22 rows of a plus sign around each of three nodes in a line, one of them, and one more.
+    assert found.errors.unseen == {"balance": pytest.approx((5 + 2 * 3 + 1) / 22**2)}
+    for order in ("2", "4", "6"):
+        own, other = (r.errors.rows["balance"].error[order] for r in (found, clean))
+        assert own == pytest.approx(other, rel=0.15)
+    assert [f.value for f in found.factors["balance"]] == pytest.approx(
+        [f.value for f in clean.factors["balance"]], rel=1e-3
+    )
+    assert not found.replay.distance
+    with pytest.raises(piddm.PiddmError, match="no sample of 4 has only finite values"):
+        piddm.check(holes, "poisson", progress=False)
+    holes.fields["a"] *= -1
+    assert piddm.check(holes, "poisson", mask=True, progress=False).suspects[0].kind == "sign"
+    holes.fields["u"][:, ::2] = float("nan")
+    with pytest.raises(piddm.PiddmError, match="each row of balance touches"):
+        piddm.check(holes, "poisson", mask=True, progress=False)
+
+
+def test_an_order_whose_stencils_all_touch_a_hole_is_refused_and_the_others_are_told():
+    data = burgers_data(0.05, 0.05)
+    data.fields["u"][:, :, 7] = float("nan")
+    found = piddm.check(data, "burgers", mask=True, progress=False)
+    assert "spectral" not in found.errors.rows["momentum"].error
+    assert found.errors.refused["spectral"] == "every row touches a missing value"
+
+
 def test_frames_that_are_far_apart_are_replayed():
     """A step of 1 makes the step residual of order 1; many steps between frames bring it back."""
     u, nu = Field("u"), Param("nu", 0.05)

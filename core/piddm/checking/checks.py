@@ -17,7 +17,7 @@ from piddm.checking.row_errors import Errors, bound, measure
 from piddm.checking.suspects import suspects
 from piddm.data.replaying import Replay, replay
 from piddm.data.sample_source import Samples
-from piddm.data.trying import SMALL, finite, whole
+from piddm.data.trying import SMALL, finite, holed, whole
 from piddm.equation import PDE
 from piddm.grids.grid import Grid
 from piddm.residuals.norms import term_scale
@@ -34,8 +34,9 @@ NUMBERS = 1 << 21
 
 
 def examine(
-    pde: PDE, samples: Samples, count: int | None = None, replayed: int = REPLAYED
-) -> Generator[Progress, None, Report]:
+    pde: PDE, samples: Samples, count: int | None = None, replayed: int = REPLAYED,
+    masked: bool = False,
+) -> Generator[Progress, None, Report]:  # fmt: skip
     """Check samples against an equation.
 
     Args:
@@ -43,13 +44,14 @@ def examine(
         samples: The samples.
         count: How many are measured; all where none is given.
         replayed: How many are solved again from their own inputs; 0 leaves that out.
+        masked: Whether samples with missing values count too, by the rows that touch none of them.
 
     Raises:
         PiddmError: If fields are missing, or none of the samples is finite.
     """
     began = time.perf_counter()
     own = samples.place(pde)
-    errors = yield from measure(own, samples, count)
+    errors = yield from measure(own, samples, count, masked)
     some = _first(samples, FITTED)
     yield Progress("fit", 0, 1, {})
     found, parts = _fits(own, samples, some, errors.best)
@@ -63,6 +65,8 @@ def examine(
     if silent:  # what was computed from an equation fits it whatever the equation is
         found, parts = [], {k: v for k, v in parts.items() if k not in silent}
         again = Replay({}, why=f"{', '.join(samples.computed)} was computed, not measured")
+    elif _holes(few):
+        again = Replay({}, why="a sample with missing values cannot be solved again")
     elif replayed:
         again = replay(own, {k: v[:replayed] for k, v in some.items()}, samples.grid)
         yield Progress("replay", 1, 1, again.distance)
@@ -72,8 +76,12 @@ def examine(
         tuple(wrong), seconds, samples.grid.names[-2:], computed=dict(samples.computed),
     )  # fmt: skip
     worst = report.worst[0][0]
-    plane = _picture(own, samples.read(worst, worst + 1), errors)
+    plane = _picture(own, holed(samples.read(worst, worst + 1))[0], errors)
     return replace(report, picture={k: v for k, v in plane.items() if k not in silent})
+
+
+def _holes(fields: Mapping[str, Tensor]) -> bool:
+    return any(bool(v.isnan().any()) for v in fields.values())
 
 
 def _mistaken(found: Fitted) -> bool:
@@ -97,23 +105,24 @@ def _picture(pde: PDE, fields: Mapping[str, Tensor], errors: Errors) -> dict[str
     rows = residual(whole(residual, fields))
     found = {}
     for name, values in rows.items():
-        if values.ndim >= 3 and not residual.rows[name].boundary:
+        if values.ndim >= 3 and not residual.rows[name].boundary and name in errors.rows:
             size = (values[0] / errors.rows[name].scale).abs()
             found[name] = size[tuple(n // 2 for n in size.shape[:-2])].numpy()
     return found
 
 
 def _first(samples: Samples, count: int) -> dict[str, Tensor]:
-    """Return the first finite samples, as many as memory likes, float64."""
+    """Return the first finite samples, as many as memory likes, float64; else with holes."""
     size = 1
     for n in samples.grid.shape:
         size *= n
     wanted = max(1, min(count, NUMBERS // max(size * len(samples.names), 1)))
-    for _, chunk in samples.chunks():
-        good = finite(chunk)
-        if bool(good.any()):
-            return {k: v[good][:wanted].double() for k, v in chunk.items()}
-    raise AssertionError("measured samples are finite")
+    for look in (lambda chunk: (chunk, finite(chunk)), holed):
+        for _, chunk in samples.chunks():
+            chunk, good = look(chunk)
+            if bool(good.any()):
+                return {k: v[good][:wanted].double() for k, v in chunk.items()}
+    raise AssertionError("measured samples have values")
 
 
 def _fits(
@@ -122,7 +131,7 @@ def _fits(
     residual = bound(pde, samples)[0][order]
     with torch.no_grad():
         full = whole(residual, fields)
-        scale = {k: v or SMALL for k, v in term_scale(residual, full).items()}
+        scale = {k: v or SMALL for k, v in term_scale(residual, full, _holes(full)).items()}
     given = {k: v for k, v in full.items() if k in residual.field_names}
     stated = {
         p.name: float(fields[p.name].mean()) if p.name in fields else p.value for p in pde.params

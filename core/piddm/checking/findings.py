@@ -109,7 +109,12 @@ class Report:
         said += [f"probably {s.what}: the residual falls from {s.before:.2g} to {s.after:.2g}"
                  for s in self.suspects[:1]]  # fmt: skip
         if len(self.errors.bad):
-            said.append(f"{len(self.errors.bad)} samples have values that are not finite")
+            said.append(f"{len(self.errors.bad)} samples have values that are not finite, and "
+                        "were left out")  # fmt: skip
+        if self.errors.missing:
+            left = ", ".join(f"{v:.1%} of {k}" for k, v in self.errors.unseen.items())
+            said.append(f"{self.errors.missing} values are missing; left out were the rows that "
+                        f"touch one: {left}")  # fmt: skip
         return said
 
     def row_table(self) -> Table:
@@ -149,6 +154,7 @@ class Report:
         plain = {
             "pde": self.pde, "data": self.data, "grid": self.grid, "satisfied": self.satisfied,
             "verdict": self.verdict(), "count": self.errors.count, "bad": list(self.errors.bad),
+            "missing": self.errors.missing, "unseen": self.errors.unseen,
             "order": self.errors.order, "refused": self.errors.refused,
             "rows": {k: asdict(r) for k, r in self.errors.rows.items()},
             "worst": [{"sample": i, "error": v} for i, v in self.worst],

@@ -75,7 +75,7 @@ def params(
         found = residual(own)
         parts = [(v / scale[k]).flatten(1) for k, v in found.items()
                  if residual.rows[k].params & set(names)]  # fmt: skip
-        return torch.cat([v / v.shape[1] ** 0.5 for v in parts], 1)
+        return _known(torch.cat([v / v.shape[1] ** 0.5 for v in parts], 1))
 
     value = rows(p)
     jacobian = value.new_zeros(*value.shape, len(names))
@@ -102,7 +102,9 @@ def factors(residual: Residual, fields: Fields, name: str) -> list[Fitted]:
     terms = residual.terms(fields)[name]
     if len(terms) < 2:
         return []
-    columns = {k: v.flatten(1) for k, v in terms.items()}
+    every = torch.stack([v.flatten(1) for v in terms.values()])
+    every = torch.where(every.isnan().any(0), 0.0, every)
+    columns = dict(zip(terms, every, strict=True))
     sizes = {k: float(v.square().mean().sqrt()) for k, v in columns.items()}
     first = max(sizes, key=sizes.__getitem__)
     others = [k for k in columns if k != first and sizes[k] > POWERS * sizes[first]]
@@ -121,10 +123,15 @@ def factors(residual: Residual, fields: Fields, name: str) -> list[Fitted]:
     return [_over_samples(k, found[:, i], error[:, i], 1.0) for i, k in enumerate(others)]
 
 
+def _known(rows: Tensor) -> Tensor:
+    """Return rows with 0, which says nothing, for those that touch a missing value."""
+    return torch.where(rows.isnan(), 0.0, rows)
+
+
 def _single(jacobian: Tensor, left: Tensor) -> Tensor:
     """Return the standard error of each sample's numbers, ``(samples, numbers)``."""
-    freedom = max(1, left.shape[1] - jacobian.shape[-1])
-    variance = left.square().sum(1) / freedom
+    known = (left != 0).sum(1)  # rows that touch a missing value are 0
+    variance = left.square().sum(1) / (known - jacobian.shape[-1]).clamp_min(1)
     gram = jacobian.mT @ jacobian
     inverse = torch.linalg.pinv(gram)
     return (inverse.diagonal(dim1=-2, dim2=-1) * variance[:, None]).clamp_min(0).sqrt()

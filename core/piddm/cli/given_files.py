@@ -48,10 +48,9 @@ def import_(
 ) -> None:
     """Make a data set of a file of others."""
     if nan == "mask":
-        raise UsageError(
-            "--nan mask: training and solving need every value of a sample; leave those with holes "
-            "out with --nan drop, or fill them"
-        )
+        from piddm.runs.reading import MASKED
+
+        raise UsageError(f"--nan mask, {MASKED}")
     if nan not in (None, "drop", "refuse"):
         raise UsageError(f"--nan {nan}: choose drop or refuse")
     if pde is None and not fields:
@@ -129,12 +128,20 @@ def check(
     replay: Annotated[
         int, typer.Option(min=0, help="How many are solved again from their own inputs.")
     ] = 2,
+    nan: Annotated[
+        str | None,
+        typer.Option(
+            help="drop: leave out samples that are not finite; mask: only rows that touch a hole."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the report; check/ by default.")
     ] = None,
     json: options.Json = False,
 ) -> None:
     """Is this data the equation's? Exit code 1 where it is not."""
+    if nan not in (None, "drop", "mask"):
+        raise UsageError(f"--nan {nan}: choose drop or mask")
     from piddm.plugins.loader import get_pde
 
     equation = get_pde(pde)
@@ -146,7 +153,7 @@ def check(
     folder = out or home() / "check" / f"{equation.name}-{file.stem}"
     target = options.writable(folder / "check.json", overwrite=True)
     options.limit_threads()
-    found = checked(file, equation, map_, count=count, replay=replay)
+    found = checked(file, equation, map_, count=count, replay=replay, mask=nan == "mask")
     data, picture = found.to_dict(), folder / "check.png"
     if found.tested:
         figures.save(figures.checked(found), picture)

@@ -112,7 +112,8 @@ class DataMap(_Part):
         params: By name.
         first: The first sample.
         count: How many samples; all where it is left out.
-        nan: Whether samples with values that are not finite are refused or dropped.
+        nan: Whether samples with values that are not finite are refused, dropped, or, by a check
+            alone, measured where they have values.
     """
 
     pde: str
@@ -122,7 +123,7 @@ class DataMap(_Part):
     params: dict[str, ParamMap] = {}
     first: Annotated[int, Field(ge=0)] = 0
     count: Annotated[int, Field(ge=1)] | None = None
-    nan: Literal["refuse", "drop"] = "refuse"
+    nan: Literal["refuse", "drop", "mask"] = "refuse"
 
 
 def read_map(path: Path | str) -> DataMap:

@@ -63,8 +63,10 @@ def score(pde: PDE, samples: Samples) -> float:
     count = max(1, min(FEW, samples.count, NUMBERS // size))
     fields = samples.read(0, min(LOOKED * count, samples.count))
     sound = finite(fields)
+    if not bool(sound.any()):  # such as a sea with land: by the rows that touch no hole
+        fields, sound = holed(fields)
     if not bool(sound.any()):
-        raise PiddmError("none of the first samples has only finite values")
+        raise PiddmError("none of the first samples has finite values of all fields")
     return of(residual, {k: v[sound][:count] for k, v in fields.items()})
 
 
@@ -73,18 +75,35 @@ def finite(fields: Fields) -> Tensor:
     return torch.stack([torch.isfinite(v).flatten(1).all(1) for v in fields.values()]).all(0)
 
 
+def holed(fields: Fields) -> tuple[dict[str, Tensor], Tensor]:
+    """Return samples with NaN for all that is not finite, and which have some value of each field.
+
+    A param has no holes: a sample without it is none.
+    """
+    found = {k: torch.where(torch.isfinite(v), v, torch.nan) for k, v in fields.items()}
+    there = torch.stack([(~v.isnan()).flatten(1).any(1) for v in found.values()]).all(0)
+    return found, there
+
+
 @torch.no_grad()
 def of(residual: Residual, fields: Fields) -> float:
-    """Return the size of the residual of fields; infinite where it is not finite."""
+    """Return the size of the residual of fields; infinite where it is not finite.
+
+    Rows that touch a missing value, NaN, do not count.
+    """
     if missing := [k for k in residual.field_names if k not in fields]:
         raise PiddmError(f"no values of {', '.join(missing)}")
+    masked = any(bool(v.isnan().any()) for v in fields.values())
     full = whole(residual, fields)
-    scale = term_scale(residual, full)
-    total = 0.0
+    scale = term_scale(residual, full, masked)
+    total, seen = 0.0, False
     for name, rows in residual(full).items():
         size = (rows / (scale[name] or SMALL)).abs().flatten()
+        size = size[~size.isnan()] if masked else size
         if not bool(torch.isfinite(size).all()):
             return math.inf
+        if not len(size):
+            continue
         own = size.square().mean().sqrt() if residual.rows[name].boundary else size.median()
-        total += float(own)
-    return total
+        total, seen = total + float(own), True
+    return total if seen else math.inf

@@ -80,7 +80,7 @@ def _samples(axes: Axes, found: Report) -> None:
 
 def _worst(axes: Axes, found: Report) -> None:
     name, values = next(iter(found.picture.items()))
-    top = max(float(values.max()), LOWEST)
+    top = max(float(np.nanmax(values)), LOWEST)
     drawn = axes.imshow(
         np.maximum(values, DECADES * top).T, origin="lower", cmap=RESIDUAL, aspect="auto",
         norm=LogNorm(DECADES * top, top), interpolation="nearest",

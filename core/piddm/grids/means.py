@@ -17,7 +17,15 @@ def node_weights(grid: Grid) -> Tensor | None:
     return None if bool((weights == 1).all()) else weights
 
 
-def mean_square(values: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the mean square of ``(batch, *shape)``, given weights ``(*shape)`` of mean 1."""
+def mean_square(values: Tensor, weights: Tensor | None, masked: bool = False) -> Tensor:
+    """Return the mean square of ``(batch, *shape)``, given weights ``(*shape)`` of mean 1.
+
+    Masked, the mean is over what is a number, and 0 where nothing is.
+    """
     squares = values.square()
+    if masked:
+        known = ~squares.isnan()
+        own = torch.ones_like(squares) if weights is None else weights.to(squares)
+        total = torch.where(known, squares * own, 0.0).sum()
+        return total / (known * own).sum().clamp_min(torch.finfo(squares.dtype).tiny)
     return squares.mean() if weights is None else (squares * weights.to(squares)).mean()

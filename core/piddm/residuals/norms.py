@@ -25,32 +25,37 @@ def mean_squares(
     The mean is over area on a sphere: each row weighs what its node does.
     """
     return {
-        k: mean_square(r / scale[k] if scale else r, _row_weights(residual, k, r))
+        k: mean_square(r / scale[k] if scale else r, row_weights(residual, k, r))
         for k, r in residual(fields).items()
     }
 
 
-def term_scale(residual: Residual, fields: Fields) -> dict[str, float]:
+def term_scale(residual: Residual, fields: Fields, masked: bool = False) -> dict[str, float]:
     """Return, for each equation, the root mean square of its largest term over data.
 
     For a boundary condition the term is the field itself, over the whole grid. Where terms
     are no more than rounding, such as the differences of a constant, the scale is 1.
+
+    Args:
+        residual: The residual.
+        fields: The data.
+        masked: Whether values that are not a number are missing ones, and the mean is over terms
+            that touch none of them; 0 of an equation of which there is none.
     """
-    found = _largest(residual, fields)
+    found = _largest(residual, fields, masked)
     if not found or not all(found.values()) or min(found.values()) > SMALL * max(found.values()):
         return found
-    rough = _largest(residual, {k: _roughened(v) for k, v in fields.items()})
+    rough = _largest(residual, {k: _roughened(v) for k, v in fields.items()}, masked)
     eps = max(torch.finfo(v.dtype).eps for v in fields.values())
     return {k: v if v > 4 * eps / ROUGH * rough[k] else 1.0 for k, v in found.items()}
 
 
-def _largest(residual: Residual, fields: Fields) -> dict[str, float]:
-    return {
-        name: max(
-            float(mean_square(v, _row_weights(residual, name, v)).sqrt()) for v in parts.values()
-        )
-        for name, parts in residual.terms(fields).items()
-    }
+def _largest(residual: Residual, fields: Fields, masked: bool) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name, parts in residual.terms(fields).items():
+        squares = [mean_square(v, row_weights(residual, name, v), masked) for v in parts.values()]
+        found[name] = max(float(v.sqrt()) for v in squares)
+    return found
 
 
 def _roughened(values: Tensor) -> Tensor:
@@ -63,8 +68,16 @@ def _roughened(values: Tensor) -> Tensor:
     return values * (1 + ROUGH * (1 - 2 * (index % 2))).to(values)
 
 
-def _row_weights(residual: Residual, name: str, values: Tensor) -> Tensor | None:
-    """Return the weights of rows, or of terms, which may be there on the whole grid instead."""
+def row_weights(residual: Residual, name: str, values: Tensor) -> Tensor | None:
+    """Return the weights of rows, mean 1, or of terms, which may be there on the whole grid.
+
+    None where all count the same.
+
+    Args:
+        residual: The residual.
+        name: Which equation.
+        values: Its rows, ``(batch, *shape)``.
+    """
     every, shape = node_weights(residual.grid), values.shape[1:]
     if every is None or shape == every.shape:
         return every
@@ -76,7 +89,7 @@ def sample_errors(residual: Residual, fields: Fields, scale: Mapping[str, float]
     """Return the normalised PDE error of each sample ``(batch,)``, summed over the rows' names."""
     total: list[Tensor] = []
     for name, rows in residual(fields).items():
-        squares, weights = rows.square() / scale[name] ** 2, _row_weights(residual, name, rows)
+        squares, weights = rows.square() / scale[name] ** 2, row_weights(residual, name, rows)
         squares = squares if weights is None else squares * weights.to(squares)
         total.append(squares.flatten(1).mean(1))
     if not total:  # of a residual without rows, which all satisfy

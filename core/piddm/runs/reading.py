@@ -33,6 +33,12 @@ Result = TypeVar("Result")
 OWN = "piddm"
 """Name of the reader of piddm's own data sets, which need no map."""
 
+MASKED = (
+    "which is for piddm check: training and solving need every value of a sample; leave those with "
+    "holes out with --nan drop, or fill them"
+)
+"""Why nothing with holes is imported."""
+
 
 def readers() -> list[tuple[str, Reader]]:
     """Return all readers by name, those of plugins first."""
@@ -131,8 +137,15 @@ def import_data(
     """
     pde = equation_or_fields(pde, fields)
     samples, found = samples_of(path, pde, map, reader)
-    drop = drop or (isinstance(samples, Mapped) and samples.told.nan == "drop")
+    if (nan := _told(samples)) == "mask":
+        raise UsageError(f'{path}: the map says nan = "mask", {MASKED}')
+    drop = drop or nan == "drop"
     return last_of(imported(pde, samples, Path(out), drop), progress), found
+
+
+def _told(samples: Samples) -> str:
+    """Return what a map says of values that are not finite."""
+    return samples.told.nan if isinstance(samples, Mapped) else "refuse"
 
 
 def equation_or_fields(pde: PDE | str | None, fields: Sequence[str] | str = ()) -> PDE:
@@ -194,6 +207,7 @@ def check(
     *,
     count: int | None = None,
     replay: int = REPLAYED,
+    mask: bool = False,
     progress: bool = True,
 ) -> Report:
     """Check data against an equation: is it theirs, and what is probably wrong where not?
@@ -204,6 +218,8 @@ def check(
         map: The map of a file of others; what fits the equation best where none is given.
         count: How many samples are measured; all where none is given.
         replay: How many are solved again from their own inputs.
+        mask: Whether samples with missing values count too, by the rows that touch none of them,
+            as with ``nan = "mask"`` in the map; they are left out otherwise.
         progress: Whether to show progress, on standard error.
 
     Raises:
@@ -217,7 +233,8 @@ def check(
         raise UsageError("a check is of an equation: give --pde NAME")
     else:
         samples, _ = samples_of(data, pde, map)
-    return last_of(examine(pde, samples, count, replay), progress)
+    masked = mask or _told(samples) == "mask"
+    return last_of(examine(pde, samples, count, replay, masked), progress)
 
 
 def last_of(work: Generator[Progress, None, Result], progress: bool) -> Result:
