@@ -208,10 +208,10 @@ def measure(
     yield Progress("check", total, total, {})
     unseen = {k: 1 - s.error[own].weight / s.error[own].rows for k, s in sums.items()}
     rows = {k: s.found(scale[k], terms[k]) for k, s in sums.items() if s.error[own].weight}
-    if hidden := [k for k in sums if k not in rows and not sums[k].boundary]:
-        if len(hidden) == sum(not s.boundary for s in sums.values()):
-            raise PiddmError(f"{samples.what}: each row of {', '.join(hidden)} touches a missing "
-                             "value: nothing is left to test")  # fmt: skip
+    equations = [k for k, s in sums.items() if not s.boundary]
+    if equations and not set(equations) & rows.keys():
+        raise PiddmError(f"{samples.what}: each row of {', '.join(equations)} touches a missing "
+                         "value: nothing is left to test")  # fmt: skip
     for order in [o for o in residuals if o != own]:
         if any(not sums[k].error[order].weight for k in rows):
             refused[order] = "every row touches a missing value"

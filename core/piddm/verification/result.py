@@ -70,6 +70,11 @@ class Line:
         return self.order is None or self.order >= self.nominal - self.TOLERANCE
 
     @property
+    def exact(self) -> bool:
+        """Whether it is no more than that either: an error that cancels would look like more."""
+        return self.order is None or abs(self.order - self.nominal) <= self.TOLERANCE
+
+    @property
     def text(self) -> str:
         """The sentence about it."""
         if self.order is None:
