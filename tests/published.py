@@ -44,6 +44,8 @@ class Known:
         channels: Field to the channel.
         factors: Field to what its values are multiplied by.
         params: Param to its value.
+        distance: Of frames that are far apart, field to the relative distance of the file's from
+            the equation's own solution.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class Known:
     channels: Mapping[str, int] = field(default_factory=dict)
     factors: Mapping[str, float] = field(default_factory=dict)
     params: Mapping[str, float] = field(default_factory=dict)
+    distance: Mapping[str, float] = field(default_factory=dict)
 
 
 Axes = Mapping[str, np.ndarray]
@@ -77,6 +80,13 @@ def error(terms: Sequence[Any], axes: Axes, count: int = COUNT) -> float:
 def relative(parts: Sequence[np.ndarray]) -> float:
     """Return the mean square of a sum over that of its largest term, from their values."""
     return float((sum(parts) ** 2).mean() / max((p**2).mean() for p in parts))
+
+
+def apart(theirs: np.ndarray, own: np.ndarray) -> float:
+    """Return how far solutions are from others, over their deviation, a mean over samples."""
+    dims = tuple(range(1, theirs.ndim))
+    size = ((theirs - theirs.mean(dims, keepdims=True)) ** 2).sum(dims)
+    return float(np.sqrt(((theirs - own) ** 2).sum(dims) / size).mean())
 
 
 def laplacian(u: Any, *along: sympy.Symbol) -> Any:

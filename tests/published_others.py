@@ -12,9 +12,9 @@ import sympy
 
 import layouts
 import piddm
-from piddm import PDE, Axis, Dirichlet, Grid, Integral
+from piddm import PDE, Axis, Grid
 from piddm.data.placing import placed
-from piddm.symbolic import D, Field, Param, laplace, t, x, y
+from piddm.symbolic import D, Field, Param, t, x
 from published import PI, SAMPLE, Known, T, X, Y, cole, error, laplacian, marched, seeped, values
 from published_pdebench import CELLS, PERIODIC, WALLS, box, times
 
@@ -151,24 +151,25 @@ def pino_kolmogorov_transposed(folder: Path) -> Known:
     return found
 
 
-def forced(nu: float, axes: dict) -> tuple[np.ndarray, float]:
-    """Return the flow that Li et al.'s forcing drives, one wave of its own, and another."""
+def driven(nu: float, off: float = 0.02) -> tuple:
+    """Return the flow that Li et al.'s forcing drives, one wave of its own, and another; terms."""
     rate = 8 * PI**2 * nu
     force = (sympy.sin(2 * PI * (X + Y)) + sympy.cos(2 * PI * (X + Y))) / 10
     size = (1 + (3 + SAMPLE) * sympy.exp(-rate * T)) / rate
-    w = size * force + 0.02 * sympy.cos(2 * PI * X)
-    psi = w.subs(T, T) / (8 * PI**2) + 0.02 * sympy.cos(2 * PI * X) / (8 * PI**2)
+    w = size * force + off * sympy.cos(2 * PI * X)
+    psi = w / (8 * PI**2) + off * sympy.cos(2 * PI * X) / (8 * PI**2)
     terms = [sympy.diff(w, T), sympy.diff(psi, Y) * sympy.diff(w, X),
              -sympy.diff(psi, X) * sympy.diff(w, Y), -nu * sympy.diff(w, X, 2),
              -nu * sympy.diff(w, Y, 2), -force]  # fmt: skip
-    return values(w, axes), error(terms, axes)
+    return w, terms
 
 
 def fno_flow(folder: Path) -> Known:
     """Version 7.3 with the time last, a first state beside, and times from 1 on."""
     axes = {"t": np.arange(1.0, 11.0), **{k: np.arange(N) / N for k in "xy"}}
-    w, known = forced(1e-3, axes)
-    first, _ = forced(1e-3, {"t": np.zeros(1), "x": axes["x"], "y": axes["y"]})
+    flow, terms = driven(1e-3)
+    w, known = values(flow, axes), error(terms, axes)
+    first = values(flow, {"t": np.zeros(1), "x": axes["x"], "y": axes["y"]})
     path = folder / "ns_V1e-3_N5000_T50.mat"
     layouts.matlab73(path, a=first[:, 0], u=np.moveaxis(w, 1, -1), t=axes["t"][None])
     return Known(
@@ -288,75 +289,6 @@ def suite_reaction(folder: Path) -> Known:
     return Known(
         folder / "reaction.npz", pde, box(axes, WALLS), dict.fromkeys(("ca", "cb"), "t x"), known,
         {"ca": "Ca", "cb": "Cb"},
-    )  # fmt: skip
-
-
-def shear(folder: Path) -> Known:
-    """The Well's shear flow: a vector, a pressure, and the Reynolds number, whose inverse is nu."""
-    n, number = 24, 50.0
-    u, v, p, nu = Field("u"), Field("v"), Field("pressure"), Param("nu", 0.01, doc="1/Reynolds")
-    axis = Axis(0, 1, n, periodic=True)
-    pde = PDE(
-        "shear", "", Grid(t=Axis(0, 1, 21, time=True), x=axis, y=axis), fields=[u, v, p],
-        params=[nu],
-        equations={
-            "x": D(u, t) + u * D(u, x) + v * D(u, y) + D(p, x) - nu * laplace(u, [x, y]),
-            "y": D(v, t) + u * D(v, x) + v * D(v, y) + D(p, y) - nu * laplace(v, [x, y]),
-            "continuity": D(u, x) + D(v, y),
-        },
-        integrals={"mean": Integral(p)}, inputs={u.at(t=0): None},  # pyright: ignore
-    )  # fmt: skip
-    axes = {"t": times(0.5, 41), **{k: np.arange(n) / n for k in "xy"}}
-    decay = sympy.exp(-8 * PI**2 / number * T)
-    a, b = 2 * PI * X + SAMPLE, 2 * PI * Y
-    fields = [sympy.sin(a) * sympy.cos(b) * decay + 0.01 * sympy.cos(2 * PI * X) * sympy.sin(b),
-              -sympy.cos(a) * sympy.sin(b) * decay,
-              (sympy.cos(2 * a) + sympy.cos(2 * b)) * decay**2 / 4]  # fmt: skip
-    known = {"continuity": error([sympy.diff(fields[0], X), sympy.diff(fields[1], Y)], axes)}
-    for name, own, symbol in (("x", fields[0], X), ("y", fields[1], Y)):
-        known[name] = error(
-            [sympy.diff(own, T), fields[0] * sympy.diff(own, X), fields[1] * sympy.diff(own, Y),
-             sympy.diff(fields[2], symbol), -laplacian(own, X, Y) / number], axes,
-        )  # fmt: skip
-    stored = [values(f, axes) for f in fields]
-    path = folder / "shear_flow_Reynolds_5e1.hdf5"
-    layouts.the_well(
-        path, {"pressure": stored[2], "velocity": np.stack(stored[:2], -1)}, axes["t"],
-        {"Reynolds": number}, ("x", "y"), x=axes["x"], y=axes["y"],
-    )  # fmt: skip
-    return Known(
-        path, pde, box(axes, PERIODIC),
-        {"u": "sample t x y channel", "v": "sample t x y channel", "pressure": "sample t x y"},
-        known, {"u": "t1_fields/velocity", "v": "t1_fields/velocity",
-                "pressure": "t0_fields/pressure"}, {"u": 0, "v": 1}, params={"nu": 1 / number},
-    )  # fmt: skip
-
-
-def convection(folder: Path) -> Known:
-    """The Well's convection: Chebyshev nodes between walls, periodic along."""
-    u, kappa = Field("buoyancy"), Param("kappa", 0.01)
-    n = 32
-    pde = PDE(
-        "conduction", "", Grid(t=Axis(0, 1, 21, time=True), x=Axis(0, 4, n, periodic=True),
-                               y=Axis(0, 1, n)), fields=[u], params=[kappa],
-        equations={"balance": D(u, t) - kappa * laplace(u, [x, y])},
-        conditions={"bottom": Dirichlet(u.at(y=0), 1), "top": Dirichlet(u.at(y=1), 0)},
-        inputs={u.at(t=0): None},  # pyright: ignore
-    )  # fmt: skip
-    cells = 0.5 - 0.5 * np.cos(np.pi * (np.arange(n) + 0.5) / n)
-    axes = {"t": times(1.0, 41), "x": 4 * np.arange(n) / n, "y": cells}
-    rate = 0.02 * (PI**2 / 4 + PI**2)
-    wave = sympy.cos(PI * X / 2 + SAMPLE) * sympy.sin(PI * Y)
-    own = 1 - Y + wave * sympy.exp(-rate * T) + 0.004 * T * sympy.sin(2 * PI * Y)
-    terms = [sympy.diff(own, T), -0.02 * sympy.diff(own, X, 2), -0.02 * sympy.diff(own, Y, 2)]
-    path = folder / "rayleigh_benard_Rayleigh_1e6_Prandtl_1.hdf5"
-    layouts.the_well(path, {"buoyancy": values(own, axes)}, axes["t"], {"kappa": 0.02}, ("x",),
-                     x=axes["x"], y=axes["y"])  # fmt: skip
-    return Known(
-        path, pde, {**box({"t": axes["t"], "y": cells}, WALLS),
-                    "x": (axes["x"], (0.0, 4.0), PERIODIC)},
-        {"buoyancy": "sample t x y"}, {"balance": error(terms, axes)},
-        {"buoyancy": "t0_fields/buoyancy"}, params={"kappa": 0.02},
     )  # fmt: skip
 
 

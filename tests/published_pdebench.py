@@ -11,7 +11,7 @@ import sympy
 import layouts
 import piddm
 from piddm import PDE, Axis, Dirichlet, Grid, Neumann, Robin
-from piddm.symbolic import D, Field, Param, laplace, t, x, y
+from piddm.symbolic import D, Field, Param, laplace, t, x, y, z
 from published import (
     COUNT,
     PI,
@@ -21,6 +21,7 @@ from published import (
     T,
     X,
     Y,
+    Z,
     error,
     laplacian,
     marched,
@@ -106,9 +107,9 @@ GAMMA = 5.0 / 3.0
 
 def compressible(dimensions: int, size: int, count: int) -> PDE:
     """Compressible flow as the files have it: density, pressure and velocity."""
-    along = [x, y][:dimensions]
+    along = [x, y, z][:dimensions]
     rho, p = Field("density"), Field("pressure")
-    v = [Field(f"V{k}") for k in "xy"[:dimensions]]
+    v = [Field(f"V{k}") for k in "xyz"[:dimensions]]
     eta, zeta = Param("eta", 0.1), Param("zeta", 0.1)
     div = sum(D(w, k) for w, k in zip(v, along, strict=True))
 
@@ -136,9 +137,9 @@ def flow(folder: Path, dimensions: int) -> Known:
     Linear theory: u ~ Re(a e^i(kx - wt)) with w^2 = k^2 - i nu k^2 w, nu = 4 eta / 3 + zeta, where
     the speed of sound is 1.
     """
-    size, count = {1: (64, 41), 2: (24, 21)}[dimensions]
-    symbols, names = [X, Y][:dimensions], "xy"[:dimensions]
-    direction = np.array([1, 1][:dimensions])
+    size, count = {1: (64, 41), 2: (24, 21), 3: (12, 21)}[dimensions]
+    symbols, names = [X, Y, Z][:dimensions], "xyz"[:dimensions]
+    direction = np.ones(dimensions)
     length = float(np.linalg.norm(direction))
     eta, zeta = 1e-2, 2e-2
     k = 2 * np.pi * length
@@ -189,6 +190,10 @@ def flow_1d(folder: Path) -> Known:
 
 def flow_2d(folder: Path) -> Known:
     return flow(folder, 2)
+
+
+def flow_3d(folder: Path) -> Known:
+    return flow(folder, 3)
 
 
 def darcy(folder: Path) -> Known:

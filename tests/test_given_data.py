@@ -10,7 +10,7 @@ import piddm.api
 from piddm import PiddmError, UsageError
 from piddm.data import dataset
 from piddm.residuals.norms import mean_squares
-from piddm.residuals.tolerance import Tolerant
+from piddm.residuals.tolerance import Tolerant, shares
 from piddm.runs.given_data import split
 from tiny import tiny
 
@@ -158,3 +158,33 @@ def test_rows_within_the_allowed_error_vanish_and_others_keep_their_derivatives(
     for a, b in zip(soft.tangent(u, direction)[1].values(),
                     residual.tangent(u, direction)[1].values(), strict=True):  # fmt: skip
         assert torch.equal(a, b)
+
+
+def test_an_error_of_short_waves_excuses_none_of_long_ones():
+    """White noise on a solution leaves nearly all its residual in the last octave of waves."""
+    pde = piddm.get_pde("poisson")
+    grid = pde.grid.resized(33)
+    residual, draw = pde.bind(grid), torch.Generator().manual_seed(0)
+    at = torch.from_numpy(grid.axes["x"].coordinates())
+    long = torch.outer((np.pi * at).sin(), (np.pi * at).sin())[None]
+    noisy = {"a": 0 * long, "u": 1e-3 * torch.randn(64, 33, 33, generator=draw).double()}
+    scale = {"balance": 1.0, "wall": 1.0}
+    size = {k: float(v) for k, v in mean_squares(residual, noisy).items()}
+    octaves = shares(residual, noisy)
+    assert sum(octaves["balance"]) == pytest.approx(1)
+    assert sum(octaves["balance"][-2:]) > 0.9
+    assert octaves["balance"][0] < 1e-4  # of a share of nodes of 1e-3, and small there
+    assert "wall" not in octaves
+    together, apart = (Tolerant(residual, scale, size, o) for o in ({}, octaves))
+    # Noise itself counts as none either way, but for what single samples have above the mean.
+    for soft in (together, apart):
+        left = mean_squares(soft, noisy)["balance"]
+        assert float(left) < 0.01 * size["balance"]
+    # A long wave in the source, whose residual is as large in the mean, is excused by one only.
+    wave = {"a": 2 * size["balance"] ** 0.5 * long * 0.95, "u": 0 * long}
+    assert not bool(together(wave)["balance"].any())
+    left = mean_squares(apart, wave)["balance"]
+    assert float(left) > 0.7 * size["balance"]
+    # What is within the balls stays as it is.
+    again = apart({k: v / 30 for k, v in noisy.items()})["balance"]
+    np.testing.assert_allclose(again, 0, atol=1e-9)

@@ -1,5 +1,7 @@
 """Conjugate gradients against the band, and against dense algebra where there is no band."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +58,25 @@ def test_equals_the_band(pde):
     assert error(residual, two, scale) < 1e-20
     for k, value in one.items():
         torch.testing.assert_close(two[k], value, rtol=0, atol=1e-5 * float(value.std()))
+
+
+def test_the_inverse_of_what_is_solved_for_takes_a_few_iterations_on_any_grid():
+    """Of Darcy flow, between walls: equal to the band, on four times the nodes as quickly."""
+    for n in (12, 24):
+        pde = dataclasses.replace(DARCY, grid=DARCY.grid.resized(n))
+        residual, fields, sizes, scale = made(pde)
+        band, own = (Projection(residual, sizes, scale, algebra=a) for a in ("banded", "own"))
+        assert isinstance(own.normal, GradientNormal)
+        wanted, found = flat(band.correction(fields)), flat(own.correction(fields, 1e-9))
+        assert float((found - wanted).norm() / wanted.norm()) < 1e-8
+        assert own.normal.iterations <= 12
+        torch.testing.assert_close(own.distance(fields), band.distance(fields), rtol=1e-3, atol=0)
+    one, two = band(fields), own(fields)
+    for k, value in one.items():
+        torch.testing.assert_close(two[k], value, rtol=0, atol=1e-5 * float(value.std()))
+    # An equation whose mean an integral says has no field of its own values: a band does.
+    residual, fields, sizes, scale = made(NEUMANN)
+    assert isinstance(Projection(residual, sizes, scale, algebra="own").normal, BandedNormal)
 
 
 @pytest.mark.parametrize("pde", [CHANNEL, TORUS], ids=lambda p: p.name)

@@ -6,7 +6,9 @@ import pytest
 import piddm
 import published_inverse as inverse
 import published_others as others
+import published_pairs as pairs
 import published_pdebench as pdebench
+import published_well as well
 from piddm.runs.reading import samples_of
 
 TABLE = {
@@ -16,13 +18,16 @@ TABLE = {
     "PDEBench reaction-diffusion": pdebench.reaction,
     "PDEBench CFD 1-D": pdebench.flow_1d,
     "PDEBench CFD 2-D": pdebench.flow_2d,
+    "PDEBench CFD 3-D": pdebench.flow_3d,
     "PDEBench Darcy": pdebench.darcy,
     "PDEBench 2-D diffusion-reaction": pdebench.reaction_2d,
     "PDEBench diffusion-sorption": pdebench.sorption,
     "PDEBench shallow water": pdebench.shallow_water,
     "PDEBench incompressible": pdebench.incompressible,
-    "The Well, shear flow": others.shear,
-    "The Well, convection": others.convection,
+    "The Well, shear flow": well.shear,
+    "The Well, convection": well.convection,
+    "The Well, Gray and Scott": well.gray_scott,
+    "The Well, rotating sphere": well.planet,
     "DiffusionPDE Poisson": others.poisson,
     "DiffusionPDE Helmholtz": others.helmholtz,
     "DiffusionPDE Darcy": others.darcy,
@@ -44,10 +49,13 @@ TABLE = {
     "PDEInvBench KdV": inverse.kdv,
     "PDEInvBench Darcy": inverse.darcy,
     "CF netCDF": others.climate,
+    "FNO Burgers": pairs.burgers,
+    "DiffusionPDE Navier-Stokes": pairs.flow,
+    "neuraloperator Navier-Stokes": pairs.torch_flow,
 }
 
 HEAVY = {
-    "PDEBench CFD 2-D", "PDEBench incompressible", "The Well, shear flow",
+    "PDEBench CFD 2-D", "PDEBench CFD 3-D", "PDEBench incompressible", "The Well, shear flow",
     "PINO Kolmogorov, transposed", "PDEInvBench reaction-diffusion",
 }  # fmt: skip
 """Those of many nodes or many choices, whose layouts others of the table have nearly too."""
@@ -78,9 +86,13 @@ def test_a_published_file_needs_no_map_and_its_known_residual_is_printed(tmp_pat
             assert own.ends == pytest.approx(ends, abs=away)
     for param, value in known.params.items():
         assert samples.params[param] == pytest.approx(value, rel=1e-4)
-    report = piddm.check(known.path, known.pde, replay=0, progress=False)
+    report = piddm.check(known.path, known.pde, replay=3 if known.distance else 0, progress=False)
     for row, size in known.error.items():
         # The order of the smallest error: what stays of it comes from the data.
         printed = report.errors.rows[row].error[report.errors.best]
         print(f"{name}, {row}: known {size:.2e}, printed {printed:.2e}")
+        assert size / 2 <= printed <= 2 * size
+    for field, size in known.distance.items():
+        printed = report.replay.distance[field]
+        print(f"{name}, {field}, solved again: known {size:.2e}, printed {printed:.2e}")
         assert size / 2 <= printed <= 2 * size

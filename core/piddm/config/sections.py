@@ -75,11 +75,12 @@ class SourceConfig(_Section):
     ``content`` is a digest of its numbers, by which a run is told from others, wherever the file
     is. ``params`` are those that all its samples share, ``varying`` the least and the largest value
     of those that differ, and ``allowed`` the normalised PDE error that methods take for none, by
-    equation and condition: its own, unless ``data.model_error`` gives another. ``fields`` are the
-    names of the fields where no equation says them.
+    equation and condition: its own, unless ``data.model_error`` gives another, and ``octaves`` how
+    it splits into octaves of waves (:mod:`piddm.residuals.tolerance`). ``fields`` are the names of
+    the fields where no equation says them.
     """
 
-    told_where_set = frozenset({"fields"})
+    told_where_set = frozenset({"fields", "octaves"})
 
     content: str
     fields: tuple[str, ...] = ()
@@ -87,6 +88,7 @@ class SourceConfig(_Section):
     params: dict[str, float] = {}
     varying: dict[str, tuple[float, float]] = {}
     allowed: dict[str, Annotated[float, Field(ge=0)]] = {}
+    octaves: dict[str, tuple[Annotated[float, Field(ge=0)], ...]] = {}
 
 
 class DataConfig(_Section):

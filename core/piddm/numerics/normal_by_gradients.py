@@ -53,6 +53,7 @@ class GradientNormal(NormalEquations):
         weights: W, see :func:`~piddm.numerics.normal_equations.move_weights`.
         row_scale: Row scale by name.
         slack: Sigma's diagonal, see :func:`~piddm.numerics.normal_equations.slack_vector`.
+        own: What makes the preconditioner of given states; that of a mean state where left out.
 
     Attributes:
         iterations: Those of the last solution.
@@ -67,6 +68,7 @@ class GradientNormal(NormalEquations):
         weights: np.ndarray,
         row_scale: Mapping[str, float],
         slack: np.ndarray,
+        own: Callable[[Fields], Callable[[Tensor], Tensor]] | None = None,
     ) -> None:
         if not (weights > 0).any():
             raise UsageError("nothing is left to project: every value that a row touches is held")
@@ -74,9 +76,12 @@ class GradientNormal(NormalEquations):
         self.weights, self.slack = torch.from_numpy(weights), torch.from_numpy(slack)
         self.iterations = 0
         self._precondition: Callable[[Tensor], Tensor] | None = None
+        self._own = own
 
     def at(self, fields: Fields) -> Linearised:
-        """Linearise; the first states of all, averaged, give the preconditioner."""
+        """Linearise; the first states of all, averaged, or each its own, give a preconditioner."""
+        if self._own is not None:
+            return _Linearised(self, fields, self._own(fields))
         if self._precondition is None:
             exact = {k: v.detach().double() for k, v in fields.items()}
             self._precondition = self._preconditioner(exact)

@@ -12,21 +12,20 @@ square of R is ruled by the finest wiggles.
 
 The matrix is factorised in a band where rows are local and the band is narrow
 (:mod:`piddm.numerics.normal_by_band`); else conjugate gradients do without a matrix
-(:mod:`piddm.numerics.normal_by_gradients`).
+(:mod:`piddm.numerics.normal_by_gradients`), between walls with the inverse of what the equation
+determines (:mod:`piddm.numerics.own_inverse`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from piddm.numerics.normal_by_band import BandedNormal
-from piddm.numerics.normal_by_gradients import GradientNormal
+from piddm.numerics.normal_choice import Algebra, normal_equations
 from piddm.numerics.normal_equations import (
     FieldScale,
     Linearised,
@@ -56,18 +55,8 @@ UNFELT = 1e-5
 """Mean square of normalised hard rows, over the least slack, from which soft rows are left out:
 what is still to be moved is far within what may stay of them, and their iterations are saved."""
 
-WIDEST = 1e10
-"""Multiplications for one sample's band up to which, with three axes, it is factorised."""
-
-WIDEST_IN_PLANES = 1e9
-"""The same with two axes, of which one is periodic: Burgers on 128 x 128 nodes has 2.4e9.
-
-Measured there on samples 3 % off, banded / gradients: a loss 77 / 10 ms a sample, whose gradients
-have a cosine of 0.99 or more; a projection to round-off 0.37 / 0.16 s; on 256 x 256 nodes 662 /
-38 ms and 3.3 / 0.9 s."""
-
-Algebra = Literal["banded", "gradients"]
-"""How the normal equations are solved: by factors, or by conjugate gradients."""
+TOGETHER = 1 << 21
+"""Nodes of states whose factors, or derivatives, are kept together."""
 
 
 class Projection:
@@ -107,10 +96,9 @@ class Projection:
         self._rest: Projection | None = None
         if not residual.rows:  # every state is a solution, its own nearest one
             return
-        kind = {"banded": BandedNormal, "gradients": GradientNormal}
         soft = slack_vector(residual, slack or {})
         self._hard = torch.from_numpy(soft == 0)
-        self.normal = kind[algebra or suited(residual)](residual, weights, self.row_scale, soft)
+        self.normal = normal_equations(residual, weights, self.row_scale, soft, algebra)
         if slack:
             part = Part(residual, [k for k in residual.rows if k not in slack])
             self._rest = Projection(part, field_scale, row_scale, held, algebra=algebra)
@@ -206,8 +194,11 @@ class Projection:
 
         To first order, see :meth:`correction`, and in float64.
         """
-        moved = self._first({k: v.double() for k, v in fields.items()}, MEASURED)
-        return moved.square().mean(1)
+        exact = {k: v.double() for k, v in fields.items()}
+        several = max(1, TOGETHER // self._nodes)
+        parts = zip(*(v.split(several) for v in exact.values()), strict=True)
+        moved = [self._first(dict(zip(exact, part, strict=True)), MEASURED) for part in parts]
+        return torch.cat([v.square().mean(1) for v in moved])
 
     def correction(self, fields: Fields, tolerance: float = LOOSE) -> dict[str, Tensor]:
         """Return x - P(x) to first order, scaled, without gradient, in the given precision.
@@ -257,28 +248,3 @@ class Projection:
             name: start[name] - step.view_as(start[name])
             for name, step in zip(self.residual.field_names, steps, strict=True)
         }
-
-
-def suited(residual: Residual) -> Algebra:
-    """Return what suits a residual: a band of two lines or so, where there is one and it is cheap.
-
-    A band of n x n nodes takes n^4, conjugate gradients little more than n^2, but they need an axis
-    that is periodic: between walls their preconditioner takes as long as the band.
-    """
-    shape = residual.grid.shape
-    if any(rows.dense for rows in residual.rows.values()):
-        return "gradients"
-    axes = len(shape)
-    if axes < 3 and not any(residual.grid.periodic):
-        return "banded"
-    local = [r for r in residual.rows.values() if not r.integral]
-    first = [
-        [offset[0] for offsets in reach.offsets.values() for offset in offsets]
-        for rows in local
-        for reach in rows.reaches
-    ]
-    far = max((max(f) - min(f) for f in first if f), default=0)
-    count = sum(len(r.nodes) for r in local)
-    width = (1 + far) * count / shape[0] * (1 + residual.grid.periodic[0])
-    widest = WIDEST if axes > 2 else WIDEST_IN_PLANES
-    return "banded" if count * width**2 <= widest else "gradients"

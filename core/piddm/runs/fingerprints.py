@@ -72,11 +72,11 @@ def _is_wide(config: Config, pde: PDE) -> bool:
     """
     grid = config.data.grid(pde.grid)
     norm, axes = config.student.physics_norm, len(grid.shape)
-    if norm != "distance" or axes != 2 or not any(grid.periodic) or grid.spherical:
+    if norm != "distance" or axes != 2 or grid.spherical:
         return False
-    from piddm.numerics.projection import suited
+    from piddm.numerics.normal_choice import suited
 
-    return math.prod(grid.shape) >= WIDE and suited(pde.bind(grid)) == "gradients"
+    return math.prod(grid.shape) >= WIDE and suited(pde.bind(grid)) != "banded"
 
 
 def _data(config: Config) -> dict[str, Any]:

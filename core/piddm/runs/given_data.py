@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from piddm.data.no_equation import no_equation
 from piddm.data.placing import placed
 from piddm.equation import PDE
 from piddm.grids.axis_data import AxisData, grid_of
+from piddm.residuals.tolerance import shares
 from piddm.runs.reading import as_data_set
 from piddm.tools.about import NO_EQUATION
 from piddm.tools.digests import of_tensors
@@ -28,6 +30,9 @@ from piddm.tools.randomness import generator
 
 LEAST = 8
 """Samples to train on, and to hold out, at least."""
+
+OF, NUMBERS = 128, 1 << 21
+"""Samples that tell how a residual splits into octaves, and nodes of them at most."""
 
 SHARE = 5
 """One of so many samples is held out, at most."""
@@ -53,6 +58,15 @@ def equation_on(pde: PDE, data: Dataset) -> PDE:
 def _ranges(data: Dataset) -> dict[str, tuple[float, float]]:
     scalars = {k: v for k, v in data.fields.items() if v.ndim == 1}
     return {k: (float(v.min()), float(v.max())) for k, v in scalars.items()}
+
+
+def _octaves(pde: PDE, data: Dataset) -> dict[str, tuple[float, ...]]:
+    """Return how the residual of data splits into octaves, by some of them."""
+    if pde.name == NO_EQUATION:
+        return {}
+    residual = equation_on(pde, data).bind(data.grid)
+    some = max(1, min(OF, len(data), NUMBERS // math.prod(data.grid.shape)))
+    return shares(residual, {k: v[:some].double() for k, v in data.fields.items()})
 
 
 def with_source(
@@ -106,6 +120,7 @@ def with_source(
         params=data.params,
         varying=_ranges(data),
         allowed=allowed,
+        octaves=_octaves(pde, data),
     )
     plain = config.model_dump()
     plain["data"] |= {"source": source, "taken": taken, "train": train, "held_out": held_out}

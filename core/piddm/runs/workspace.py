@@ -237,7 +237,9 @@ class Workspace:
 
     def _softened(self, residual: Residual) -> Residual:
         taken = self.config.data.taken
-        return residual if taken is None else tolerant(residual, self.scale, taken.allowed)
+        if taken is None:
+            return residual
+        return tolerant(residual, self.scale, taken.allowed, taken.octaves)
 
     @cached_property
     def believed(self) -> Projection:
