@@ -100,6 +100,19 @@ def test_apebench_is_known_by_the_description_beside_it(tmp_path):
     assert samples.grid.shape == (6, 40)
 
 
+def test_names_are_believed_only_as_long_as_the_equation_does(tmp_path):
+    """Poisson's a is its source; here it is the potential, as somebody else may call it."""
+    phi, f = layouts.sine_pairs(4, layouts.vertices(20), layouts.vertices(20))
+    np.savez(tmp_path / "named.npz", a=f, u=phi)
+    np.savez(tmp_path / "other.npz", a=phi, u=f)
+    own = suggestion(tmp_path / "named.npz", piddm.get_pde("poisson"))
+    assert [own.map.fields[k][0].key for k in "au"] == ["a", "u"]
+    assert all(t.choice["u"] == "u" for t in own.trials)
+    other = suggestion(tmp_path / "other.npz", piddm.get_pde("poisson"))
+    assert [other.map.fields[k][0].key for k in "au"] == ["u", "a"]
+    assert {t.choice["u"] for t in other.trials} == {"a", "u"}  # both are told
+
+
 def test_two_times_are_two_arrays(tmp_path):
     x, t = np.arange(32) / 32, np.array([0, 1.0])
     u = layouts.hopf_cole(4, t, x, 0.01)

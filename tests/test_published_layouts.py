@@ -56,7 +56,8 @@ TABLE = {
 
 HEAVY = {
     "PDEBench CFD 2-D", "PDEBench CFD 3-D", "PDEBench incompressible", "The Well, shear flow",
-    "PINO Kolmogorov, transposed", "PDEInvBench reaction-diffusion",
+    "PINO Kolmogorov, transposed", "PDEInvBench reaction-diffusion", "The Well, Gray and Scott",
+    "DiffusionPDE Navier-Stokes", "neuraloperator Navier-Stokes", "FNO Burgers",
 }  # fmt: skip
 """Those of many nodes or many choices, whose layouts others of the table have nearly too."""
 

@@ -31,8 +31,15 @@ Fields = dict[str, tuple[FieldMap, ...]]
 Order = tuple[str, ...]
 
 
-def field_choices(arrays: Arrays, said: Said, pde: PDE) -> list[Fields]:
-    """Return which arrays may be which fields, the likely ones first."""
+def field_choices(arrays: Arrays, said: Said, pde: PDE, by_name: bool = True) -> list[Fields]:
+    """Return which arrays may be which fields, the likely ones first.
+
+    Args:
+        arrays: The file.
+        said: What its layout says.
+        pde: The equation.
+        by_name: Whether arrays that are called as the fields are these, and nothing else is tried.
+    """
     used = {a.coordinates for a in said.axes.values()}
     used |= {key for key, _ in coordinate_keys(arrays, said, pde).values()}
     least = len(pde.grid.names) - 1
@@ -47,7 +54,7 @@ def field_choices(arrays: Arrays, said: Said, pde: PDE) -> list[Fields]:
         names = [n for n in every if n not in left]
         if left & given and pieces >= len(every):
             continue  # nothing is missing: what there is does not fit
-        if names and (found := _chosen(arrays, said, pde, whole, inputs, names)):
+        if names and (found := _chosen(arrays, said, pde, whole, inputs, names, by_name)):
             return found
     return _two_times(arrays, said, pde, usable)
 
@@ -69,7 +76,7 @@ def _left_out(pde: PDE) -> Iterator[set[str]]:
 
 def _chosen(
     arrays: Arrays, said: Said, pde: PDE, whole: Mapping[str, list[Order]], inputs: set[str],
-    names: Sequence[str],
+    names: Sequence[str], by_name: bool,
 ) -> list[Fields]:  # fmt: skip
     """Return which arrays may be these fields, where they are trajectories, or fields at once."""
     found: list[Fields] = []
@@ -92,8 +99,8 @@ def _chosen(
     docs = {f.name: f.doc.lower() for f in pde.fields}
     found.sort(key=lambda fields: _unlikely(fields, docs))
     named = [f for f in found if all(p.key.rpartition("/")[2] == n for n, (p, *_) in f.items())]
-    if len(names) > 1 and named:  # the file's names are the equation's
-        found = named
+    if len(names) > 1 and named:  # the file's names are the equation's, unless they do not fit
+        found = named if by_name else [f for f in found if f not in named]
     stored = any(pde.grid.axes[n].time for n in coordinate_keys(arrays, said, pde))
     several = any(SAMPLE in p.order for fields in found for (p, *_) in fields.values())
     if found and not stored and not several:
@@ -137,6 +144,8 @@ def _two_times(arrays: Arrays, said: Said, pde: PDE, usable: Sequence[str]) -> l
         return []
     order = (SAMPLE, *(n for n in pde.grid.names if n != time))
     plain = [k for k in usable if len(arrays[k].shape) == len(order)]
+    # Such as a_x and a_smooth beside a.
+    plain = [k for k in plain if not any(k.startswith(f"{other}_") for other in plain)]
     return [
         {names[0]: (FieldMap(key=a, order=order, time="first"),
                               FieldMap(key=b, order=order, time="last"))}

@@ -99,6 +99,7 @@ def suggest(arrays: Arrays, said: Said, pde: PDE, reader: str = "") -> Suggestio
     far = FAR * (len(pde.equations) + len(pde.conditions) + len(pde.integrals))
     if tried and tried[0][0].score > far:
         tried += _transposed(arrays, said, pde, tried)
+        tried += _named_otherwise(arrays, said, pde, reader, stated, tried)
         tried.sort(key=_by_score)
     if not tried or not math.isfinite(tried[0][0].score):
         why = f": {tried[0][0].why}" if tried else ""
@@ -155,14 +156,30 @@ def _tried(arrays: Arrays, pde: PDE, told: DataMap, where: str) -> tuple[Trial, 
         return Trial(choice, math.inf, str(error)), told
 
 
+def _named_otherwise(
+    arrays: Arrays, said: Said, pde: PDE, reader: str, stated: Mapping[str, list[ParamMap]],
+    tried: list[tuple[Trial, DataMap]],
+) -> list[tuple[Trial, DataMap]]:  # fmt: skip
+    """Return choices of arrays that are called as other fields, where that helps.
+
+    Names that are the equation's are believed as long as the equation does not say otherwise.
+    """
+    before = [told for _, told in tried]
+    every = _choices(arrays, said, pde, reader, stated, by_name=False)
+    found = [_tried(arrays, pde, told, where)
+             for where, told in itertools.islice(every, MOST) if told not in before]  # fmt: skip
+    return [pair for pair in found if pair[0].score < HELPS * tried[0][0].score]
+
+
 def _choices(
-    arrays: Arrays, said: Said, pde: PDE, reader: str, stated: Mapping[str, list[ParamMap]]
-) -> Iterator[tuple[str, DataMap]]:
+    arrays: Arrays, said: Said, pde: PDE, reader: str, stated: Mapping[str, list[ParamMap]],
+    by_name: bool = True,
+) -> Iterator[tuple[str, DataMap]]:  # fmt: skip
     """Yield maps with params as they are stated, and where their nodes are."""
     inputs = [g.name for g in pde.inputs if isinstance(g, Field)]
     signed = [n for n in inputs if pde.bounds.get(n, (None, None)) == (None, None)]
     params = {name: first for name, (first, *_) in stated.items()}
-    for plain in field_choices(arrays, said, pde):
+    for plain in field_choices(arrays, said, pde, by_name):
         for fields in unit_choices(arrays, pde, plain):
             there = [n for n in signed if n in fields]
             free = [n for n in there if not any(p.offset for p in fields[n])]

@@ -52,7 +52,9 @@ class OwnInverse:
         self._name = residual.field_names[fit[-1]]
         self._weights = parts[fit[-1]]
         self._jacobian = Jacobian(residual, (self._name,))
-        at = np.ravel_multi_index(tuple(self._jacobian.row_nodes.T), residual.grid.shape)
+        at = np.asarray(
+            np.ravel_multi_index(tuple(self._jacobian.row_nodes.T), residual.grid.shape)
+        )
         order = np.argsort(at, kind="stable")
         self._paired = order if np.array_equal(at[order], np.arange(count)) else None
 

@@ -141,7 +141,7 @@ def _waves(value: Tensor, back: bool = False) -> Tensor:
     """Return the cosine transform of rows along all axes, or the rows of one."""
     for d, n in enumerate(value.shape[1:], 1):
         matrix = _cosines(n).to(value)
-        value = torch.tensordot(value, matrix if back else matrix.mT, ([d], [0])).movedim(-1, d)
+        value = (value.movedim(d, -1) @ (matrix if back else matrix.mT)).movedim(-1, d)
     return value
 
 

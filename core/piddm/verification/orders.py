@@ -135,8 +135,9 @@ def _refine(made: Sequence[Manufactured], label: str, order: Any, nominal: int) 
 
 
 def _line(
-    name: str, label: str, kinds: Mapping[str, _Kind], errors: tuple[list[float], ...]
-) -> Line:
+    name: str, label: str, kinds: Mapping[str, _Kind],
+    errors: tuple[list[float], list[float], list[float], list[float]],
+) -> Line:  # fmt: skip
     """Return what was found of an equation or a condition: the kind of row that misses most."""
     steps, *_, noise = errors
     whole = {k: own for k, own in kinds.items() if len(own.steps) == len(steps)}
