@@ -117,4 +117,7 @@ def _rows_of(names: tuple[str, ...]) -> Callable[[Grid], Residual]:
 
 
 def _refuse(pde: PDE, grid: Grid, count: int, generator: Any) -> dict[str, Tensor]:
-    raise UsageError("without an equation nothing can be simulated: give data, --data FILE")
+    raise UsageError(
+        "without an equation nothing can be simulated, which this needs; what such a run can do: "
+        "sample, evaluate, observe, solve (latent, hamiltonian, guided, gaussian)"
+    )

@@ -27,8 +27,8 @@ have a cosine of 0.99 or more; a projection to round-off 0.37 / 0.16 s; on 256 x
 WIDEST_BETWEEN_WALLS = 3e10
 """The same with two axes between walls: Darcy on 180 x 180 nodes or so.
 
-Measured there on samples 2 % off, banded / own: a distance on 64 x 64 nodes 0.04 / 0.10 s a sample,
-on 141 x 141 0.50 / 0.34 s, on 421 x 421 18 / 1.6 s; iterations are one or two on all of them."""
+Measured by benchmarks/distance_cost.py on a core with other work, banded / own: a distance on
+64 x 64 nodes 0.07 / 0.22 s a sample, on 141 x 141 0.79 / 0.74 s; on 421 x 421 own 3.4 s."""
 
 Algebra = Literal["banded", "gradients", "own"]
 """How the normal equations are solved: by factors, or by conjugate gradients, with the inverse at a
