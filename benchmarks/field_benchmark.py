@@ -249,7 +249,7 @@ of wrong nodes, the worst has {worst} %. Of a medium, "in the interval" is the s
 which not all members have the wrong phase.
 
 A network earns its keep where no law is written down and only samples of it are given, as of
-`darcy-channels` ([channels.md](channels.md), which has not yet measured one), and where so many
+`darcy-channels` ([channels.md](channels.md), by a third in wrong nodes), and where so many
 answers are needed that seconds each are too many.
 
 Each run's report says after how many answers its student has paid for its training, against the

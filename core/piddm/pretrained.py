@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from piddm.api import Run
+from piddm.data.packing import Packing
 from piddm.equation import PDE
 from piddm.metrics.scores import Scores
 from piddm.plugins.loader import current, get_pde
@@ -73,6 +74,11 @@ class Pretrained(Run):
         teacher = build_teacher(self.config, self.pde, self.grid)
         fill(teacher, weights(self.folder, TEACHER, self.card), self.student.state_dict())
         return teacher.to(self.device).eval().requires_grad_(False)
+
+    @property
+    def packing(self) -> Packing:
+        """Normalisation and colour of samples, which the student keeps."""
+        return self.student.packing
 
     @property
     def scale(self) -> dict[str, float]:

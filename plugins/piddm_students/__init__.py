@@ -11,6 +11,7 @@ MODELS: dict[str, str] = {
     "burgers-64": "Burgers' equation in space-time, 64 x 64; 3,000 steps of the operator",
     "darcy-64": "Darcy flow through a medium of two phases, 64 x 64; learnt from its teacher",
     "helmholtz-64": "Helmholtz equation with a random source, 64 x 64; no teacher",
+    "navier-stokes-32": "Navier-Stokes on a torus, films of 16 times of 32 x 32; no teacher",
     "poisson-64": "Poisson's equation with a random source, 64 x 64; no teacher",
 }
 """Name to summary; the folder of that name is beside this file."""
