@@ -21,7 +21,7 @@ from piddm.bench.entries import parse
 from piddm.bench.results import every
 from piddm.config import resolve
 from piddm.conformance.problem import problem
-from piddm.interfaces import Arrays, Method, Reader, Solver, Student, Teacher, regression
+from piddm.interfaces import Arrays, Method, Reader, Solver, Student, Teacher, Tracker, regression
 from piddm.plugins import Plugins
 from piddm.students.euler_steps import FewStepStudent
 from piddm.students.one_step import OneStepStudent
@@ -320,7 +320,7 @@ def test_nobody_asks_for_a_concrete_class():
 
 
 def test_the_faces_have_what_an_author_derives_from():
-    assert {Teacher, Student, Method, Solver, Reader, Arrays} == {
+    assert {Teacher, Student, Method, Solver, Reader, Arrays, Tracker} == {
         t for t in vars(piddm.interfaces).values() if inspect.isclass(t) and inspect.isabstract(t)
     } - {piddm.interfaces.Residual}
     assert regression is piddm.interfaces.regression

@@ -106,7 +106,7 @@ def described(run: Run, student: Student, unpolished: bool) -> dict[str, Any]:
         "noise": ["batch", packing.channels, *packing.image],
         "opset": OPSET,
         "calls": student.calls,
-        "unpolished": unpolished and getattr(run.student, "polish", None) is not None,
+        "unpolished": unpolished and run.student.polished,
         "student": run.config.student.name,
         "fingerprint": run.marks["distill"],
     }

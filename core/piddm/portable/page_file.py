@@ -106,7 +106,7 @@ def write_page(
     told = {
         "checked": compared("the page's student", [found], [expected], AGREE), "away": away,
         "why": "half precision, fewer components"
-        + ", no Newton step" * (unpolished and getattr(run.student, "polish", None) is not None),
+        + ", no Newton step" * (unpolished and run.student.polished),
     }  # fmt: skip
     about, data = _parts(content, student)
     script, module, size = runtime(package, say)

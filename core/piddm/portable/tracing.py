@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from piddm.students.staged import StagedStudent
 from piddm.students.student import Student
 from piddm.tools.errors import PiddmError, UsageError
 
@@ -43,13 +42,12 @@ def exportable(student: Student, unpolished: bool) -> Student:
         UsageError: If it ends with one that is not to be left out.
     """
     twin = copy.deepcopy(student).cpu().float().eval().requires_grad_(False)
-    if isinstance(twin, StagedStudent) and twin.polish is not None:
-        if twin.polish.moves(twin.packing) and not unpolished:
-            raise UsageError(
-                "this student ends with a Newton step (student.polish), a solver that ONNX has no "
-                "operations for; --unpolished exports the network's own answer before it"
-            )
-        twin.polish = None
+    if twin.polished and not unpolished:
+        raise UsageError(
+            "this student ends with a Newton step (student.polish), a solver that ONNX has no "
+            "operations for; --unpolished exports the network's own answer before it"
+        )
+    twin.leave_unpolished()
     for module in twin.modules():
         if hasattr(module, "mixed"):
             vars(module)["mixed"] = False

@@ -120,6 +120,15 @@ class StagedStudent(FlowStudent):
         """Network calls that a sample takes."""
         return 1 + self.determined - (self.determined and bool(self.gaussian))
 
+    @property
+    def polished(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether a Newton step ends it."""
+        return self.polish is not None and self.polish.moves(self.packing)
+
+    def leave_unpolished(self) -> None:
+        """Leave the Newton step out."""
+        self.polish = None
+
     def forward(self, noise: Tensor) -> Tensor:
         """Return packed samples x0 of the shape of ``noise``."""
         x = self.draw(noise)

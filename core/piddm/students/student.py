@@ -20,14 +20,19 @@ class Student(nn.Module, ABC):
     Attributes:
         packing: Normalisation and colour of its samples: the teacher's.
         calls: Network calls that a sample takes.
+        polished: Whether a step of the equation's solver ends it.
     """
 
     packing: Packing
     calls: int = 1
+    polished: bool = False
 
     @abstractmethod
     def forward(self, noise: Tensor) -> Tensor:
         """Map white noise to samples x0, both ``(batch, channel, *image)``."""
+
+    def leave_unpolished(self) -> None:
+        """Leave out the step of a solver that ends it, where one does."""
 
     def solution(self, x: Tensor) -> Tensor | None:
         """Return packed states with the inputs of packed ``x``, whatever else ``x`` holds.
