@@ -69,6 +69,7 @@ def together(home: Path, *works, seconds=600):
 
 
 def _child(work, told, number, home):
+    atexit._clear()  # what the process that it is a copy of has to do at its end
     for name, descriptor in (("out", 1), ("err", 2)):
         file = os.open(home / f"{name}{number}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, descriptor)
