@@ -25,8 +25,9 @@ TOLERANCE = 1e-8
 SINGULAR = 1e-9
 """Relative singular value up to which a mode's matrix counts as singular."""
 
-LARGEST = 40_000_000
-"""Entries of all blocks, and of all modes' matrices, at most."""
+LARGEST = 60_000_000
+"""Entries of all blocks, and of all modes' matrices, at most: 270 nodes a side, whose making takes
+2 GiB for a while."""
 
 
 class SeparableInverse:
