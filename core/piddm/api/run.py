@@ -18,7 +18,7 @@ from piddm.metrics.scores import Scores, in_calls
 from piddm.numerics.correction import Corrected, Move
 from piddm.reports.run_page import write_report
 from piddm.residuals.norms import mean_squares
-from piddm.residuals.residual import Fields
+from piddm.residuals.residual import Fields, Residual
 from piddm.runs.asking import question
 from piddm.runs.chaining import chained
 from piddm.runs.stages import Distillation
@@ -180,10 +180,16 @@ class Run(Distillation, Shown):
         return float(torch.stack(parts).mean())
 
     @torch.no_grad()
-    def pde_errors(self, fields: Fields) -> dict[str, float]:
-        """Return the normalised PDE error of fields for each equation and condition."""
+    def pde_errors(self, fields: Fields, residual: Residual | None = None) -> dict[str, float]:
+        """Return the normalised PDE error of fields for each equation and condition.
+
+        Args:
+            fields: The fields.
+            residual: On their grid, where that is not the run's.
+        """
         exact = {k: v.double() for k, v in fields.items()}
-        return {k: float(v) for k, v in mean_squares(self.residual, exact, self.scale).items()}
+        found = mean_squares(residual or self.residual, exact, self.scale)
+        return {k: float(v) for k, v in found.items()}
 
     def pde_error(self, fields: Fields) -> float:
         """Return the normalised PDE error of fields, summed over equations and conditions.

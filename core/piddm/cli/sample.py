@@ -53,7 +53,6 @@ def sample(
     loaded = options.opened(run, pde, model, device)
     from piddm.data import dataset
     from piddm.data.no_equation import needed
-    from piddm.residuals.norms import mean_squares
 
     for asked, what in ((refine, "--refine"), (correct, "--correct"), (project, "--project")):
         if asked:
@@ -110,8 +109,7 @@ def sample(
         )
         fields = rows["projected"] = after
     kept = {k: (v if project else v.float()).cpu() for k, v in fields.items()}
-    exact = {k: v.double() for k, v in fields.items()}
-    errors = {k: float(v) for k, v in mean_squares(residual, exact, loaded.scale).items()}
+    errors = loaded.pde_errors(fields, residual)
     if windows > 1:
         typer.echo(f"{windows} windows, {grid!r}: normalised PDE error {sum(errors.values()):.4g}")
     dataset.write(dataset.Dataset(loaded.pde.name, grid, kept, loaded.scale, errors, seed), target)
