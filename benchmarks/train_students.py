@@ -4,7 +4,8 @@ Each is a run of the recipe below, from its first sample of data to its scores, 
 half precision, scored again as they are kept. Interrupted, the same command goes on. ``--quick``
 makes a model of the quick preset, to see that all works; ``--out`` is where models go. ``--scores``
 trains nothing: it scores a model that is there, with its teacher, on data made anew; with
-``--polish`` it first gives it the last step of so many products (:mod:`piddm.students.polish`).
+``--polish`` it first gives it the last step of so many products (:mod:`piddm.students.polish`), with
+``--keep`` it first writes its weights anew, as models are kept now.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from piddm.metrics.scores import Metrics, Scores
 from piddm.pretrained import Pretrained
 from piddm.runs.evaluation import DRAWS, evaluate
 from piddm.runs.model_card import CARD, STUDENT, TEACHER, digest_of, read_card
-from piddm.runs.model_weights import make
+from piddm.runs.model_weights import keep, make
 from piddm.tools.files import read_json, read_tensors, write_json, write_tensors
 from piddm.tools.progress import follow
 
@@ -65,6 +66,40 @@ MEDIUM: dict[str, Any] = {
 }
 """A medium of two phases: its law is not Gaussian, and the student learns it from the teacher."""
 
+FINE: dict[str, Any] = {"data.size": 128, "data.held_out": 256, "evaluation.count": 256}
+"""What models on 128 nodes a side share. Their laws are those on 64, so that what is a length in
+nodes doubles, and networks have one level more."""
+
+FINE_LINEAR: dict[str, Any] = {
+    **LINEAR,
+    **FINE,
+    "data.train": 2048,
+    "packing.rank": 192,
+    "teacher.steps": 20,
+    "student.operator.widths": [16, 24, 32, 48],
+    "student.inputs.widths": [16, 24, 32, 48],
+    "student.steps": 200,
+}
+"""The best linear prediction and the Newton step leave little to their networks."""
+
+FINE_BURGERS: dict[str, Any] = {
+    **STAGED,
+    **FINE,
+    "teacher.steps": 20,
+    "student.operator.widths": [24, 32, 48, 64],
+    "student.inputs.widths": [16, 24, 32, 48],
+    "student.steps": 1500,
+}
+"""Its inputs are Gaussian, and draw from the colour: the teacher is a sketch."""
+
+FINE_MEDIUM: dict[str, Any] = {
+    **MEDIUM,
+    **FINE,
+    "packing.soften": 4,
+    "network.widths": [24, 48, 72, 96],
+    "student.operator.widths": [16, 32, 48, 64],
+}
+
 FILM: dict[str, Any] = {
     **STAGED,
     "data.size": 32,
@@ -82,6 +117,10 @@ RECIPES: dict[str, tuple[str, dict[str, Any], bool]] = {
     "poisson-64": ("poisson", LINEAR, False),
     "helmholtz-64": ("helmholtz", LINEAR, False),
     "navier-stokes-32": ("navier-stokes", FILM, False),
+    "burgers-128": ("burgers", FINE_BURGERS, False),
+    "darcy-128": ("darcy", FINE_MEDIUM, False),
+    "poisson-128": ("poisson", FINE_LINEAR, False),
+    "helmholtz-128": ("helmholtz", FINE_LINEAR, False),
 }
 """Name of a model to its equation, what is set beyond the default preset, and whether the teacher
 comes with it."""
@@ -108,6 +147,18 @@ def polish(folder: Path, products: int) -> None:
     }))  # fmt: skip
 
 
+def keep_anew(name: str, folder: Path) -> None:
+    """Write a model's files as :func:`piddm.runs.model_weights.keep` does today."""
+    card = read_card(folder)
+    model = Pretrained(name, folder, get_pde(card.config.pde))
+    student = model.student
+    if TEACHER in card.digests:
+        keep(model.teacher, folder / TEACHER, student.state_dict())
+    keep(student, folder / STUDENT)
+    digests = {file: digest_of(folder / file) for file in card.digests}
+    write_json(folder / CARD, card.model_copy(update={"digests": digests}))
+
+
 def score_again(name: str, folder: Path) -> dict[str, Scores]:
     """Score a model that is there in as many draws as its data; write the scores into its card."""
     card = read_card(folder)
@@ -131,12 +182,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=FOLDER)
     parser.add_argument("--scores", action="store_true")
     parser.add_argument("--polish", type=int)
+    parser.add_argument("--keep", action="store_true")
     options = parser.parse_args()
     print(describe())
     for name in options.names:
         if options.scores:
             if options.polish:
                 polish(options.out / name, options.polish)
+            if options.keep:
+                keep_anew(name, options.out / name)
             show(score_again(name, options.out / name))
             continue
         pde, overrides, teacher = RECIPES[name]

@@ -2,18 +2,22 @@
 
 A model is a folder of a card (:mod:`piddm.runs.model_card`), ``student.safetensors`` and perhaps
 ``teacher.safetensors``. What the teacher's file would repeat of the student's is left out, and so
-are the zeros that a tensor ends with, such as principal components that are not in use.
+are the zeros that a tensor ends with. Principal components are kept in fewer numbers
+(:mod:`piddm.runs.compact`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from piddm.data.colour import Colour
 from piddm.metrics.scores import Metrics
+from piddm.runs.compact import compacted, expanded
 from piddm.runs.fingerprints import describe
 from piddm.runs.folder import find_run
 from piddm.runs.model_card import (
@@ -28,8 +32,11 @@ from piddm.tools.errors import PiddmError
 from piddm.tools.files import read_json, read_tensors, write_json, write_tensors
 from piddm.tools.progress import Progress
 
-FULL = 8192
+FULL = 1 << 16
 """Numbers up to which a tensor that is no weight is kept in full: means, scales, strengths."""
+
+COMPONENTS = "packing.components"
+"""Of a model's tensors, the one that is compacted."""
 
 
 def make(run: Distillation, folder: Path, command: str, teacher: bool = True) -> Iterator[Progress]:
@@ -82,6 +89,9 @@ def keep(model: nn.Module, path: Path, beside: Mapping[str, Tensor] | None = Non
         other = (beside or {}).get(key)
         if other is not None and torch.equal(other, value):
             continue
+        if key == COMPONENTS and (parts := compacted(_colour(model))):
+            tensors |= {f"{COMPONENTS}.{name}": part.half() for name, part in parts.items()}
+            continue
         halved = value.is_floating_point() and (key in own or value.numel() > FULL)
         tensors[key] = _trimmed(value.half() if halved else value)
     write_tensors(path, tensors, {"piddm_kind": path.stem})
@@ -94,16 +104,24 @@ def fill(model: nn.Module, path: Path, beside: Mapping[str, Tensor] | None = Non
         PiddmError: If the file does not fit.
     """
     found, _ = read_tensors(path, path.stem)
-    tensors = {**(beside or {}), **found}
-    own = model.state_dict()
     if bad := [k for k, v in found.items() if not bool(v.isfinite().all())]:
         raise PiddmError(f"{path}: {bad[0]} is not finite; make the model again")
+    tensors = {**(beside or {}), **found}
+    own, prefix = model.state_dict(), f"{COMPONENTS}."
+    parts = {k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}
     try:
+        if parts:
+            strengths = tensors["packing.strengths"]
+            tensors[COMPONENTS] = expanded(_colour(model), strengths, parts)
         model.load_state_dict({k: _padded(tensors[k], own[k]) for k in own})
     except (KeyError, RuntimeError) as error:
         raise PiddmError(
             f"{path} does not fit the network that its {CARD} describes; make the model again"
         ) from error
+
+
+def _colour(model: nn.Module) -> Colour:
+    return cast(Colour, model.get_submodule(COMPONENTS.partition(".")[0]))
 
 
 def _trimmed(value: Tensor) -> Tensor:
