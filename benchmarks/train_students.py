@@ -4,7 +4,7 @@ Each is a run of the recipe below, from its first sample of data to its scores, 
 half precision, scored again as they are kept. Interrupted, the same command goes on. ``--quick``
 makes a model of the quick preset, to see that all works; ``--out`` is where models go. ``--scores``
 trains nothing: it scores a model that is there, with its teacher, on data made anew; with
-``--polish`` it first gives it the last step of so many products (:mod:`piddm.students.polish`), with
+``--polish`` it first gets the last step of so many products (:mod:`piddm.students.polish`), with
 ``--keep`` it first writes its weights anew, as models are kept now.
 """
 
