@@ -5,7 +5,8 @@ half precision, scored again as they are kept. Interrupted, the same command goe
 makes a model of the quick preset, to see that all works; ``--out`` is where models go. ``--scores``
 trains nothing: it scores a model that is there, with its teacher, on data made anew; with
 ``--polish`` it first gets the last step of so many products (:mod:`piddm.students.polish`), with
-``--keep`` it first writes its weights anew, as models are kept now.
+``--keep`` its weights are first written anew, as models are kept now, with ``--settle`` after what
+is fitted when training is over (:meth:`piddm.students.student.Student.settle`).
 """
 
 from __future__ import annotations
@@ -85,16 +86,21 @@ FINE_LINEAR: dict[str, Any] = {
 FINE_BURGERS: dict[str, Any] = {
     **STAGED,
     **FINE,
+    "data.train": 2048,
     "teacher.steps": 20,
     "student.operator.widths": [24, 32, 48, 64],
     "student.inputs.widths": [16, 24, 32, 48],
-    "student.steps": 1500,
+    "student.steps": 1000,
 }
 """Its inputs are Gaussian, and draw from the colour: the teacher is a sketch."""
 
 FINE_MEDIUM: dict[str, Any] = {
     **MEDIUM,
     **FINE,
+    "data.train": 2048,
+    "teacher.steps": 1200,
+    "pairs.count": 1024,
+    "student.steps": 700,
     "packing.soften": 4,
     "network.widths": [24, 48, 72, 96],
     "student.operator.widths": [16, 32, 48, 64],
@@ -147,16 +153,20 @@ def polish(folder: Path, products: int) -> None:
     }))  # fmt: skip
 
 
-def keep_anew(name: str, folder: Path) -> None:
+def keep_anew(name: str, folder: Path, settle: bool) -> None:
     """Write a model's files as :func:`piddm.runs.model_weights.keep` does today."""
     card = read_card(folder)
     model = Pretrained(name, folder, get_pde(card.config.pde))
-    student = model.student
+    student, command = model.student, card.command
+    if settle:
+        follow(model.simulate(), quiet=False)
+        student.settle(model.packing.targets(model.data[0].fields), card.config.seed)
+        command += f", then python benchmarks/train_students.py {name} --scores --settle"
     if TEACHER in card.digests:
         keep(model.teacher, folder / TEACHER, student.state_dict())
     keep(student, folder / STUDENT)
     digests = {file: digest_of(folder / file) for file in card.digests}
-    write_json(folder / CARD, card.model_copy(update={"digests": digests}))
+    write_json(folder / CARD, card.model_copy(update={"digests": digests, "command": command}))
 
 
 def score_again(name: str, folder: Path) -> dict[str, Scores]:
@@ -183,14 +193,15 @@ def main() -> None:
     parser.add_argument("--scores", action="store_true")
     parser.add_argument("--polish", type=int)
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--settle", action="store_true")
     options = parser.parse_args()
     print(describe())
     for name in options.names:
         if options.scores:
             if options.polish:
                 polish(options.out / name, options.polish)
-            if options.keep:
-                keep_anew(name, options.out / name)
+            if options.keep or options.settle:
+                keep_anew(name, options.out / name, options.settle)
             show(score_again(name, options.out / name))
             continue
         pde, overrides, teacher = RECIPES[name]

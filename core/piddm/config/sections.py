@@ -110,7 +110,7 @@ class DataConfig(_Section):
 
     size: Nodes | dict[str, Nodes] = 64
     times: Annotated[int, Field(ge=2)] | None = None
-    train: Annotated[int, Field(ge=8)] = 1024
+    train: Annotated[int, Field(ge=8)] = 2048
     held_out: Annotated[int, Field(ge=8)] = 512
     source: str | None = None
     model_error: Annotated[float, Field(ge=0)] | None = None

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from piddm.runs.given_data import take
 from piddm.runs.histories import History
 from piddm.runs.model_files import build_student, build_teacher, save_model
 from piddm.runs.workspace import Workspace
+from piddm.students.student import Student
 from piddm.tools import ranks
 from piddm.tools.atomic import atomic_path, swept
 from piddm.tools.files import read_json, write_json
@@ -115,6 +117,7 @@ class Distillation(Workspace):
         work = self.folder / "student.checkpoint"
         job = Optimisation("student", student, settings, work, self.marks["distill"], self.device)
         yield from train_with_pairs(job, loss, context.pairs)
+        cast(Student, job.average).settle(context.data, self.config.seed)
         self._finish("student", job, target, self.marks["distill"], context.pairs.seconds)
 
     def score(self, force: bool = False) -> Iterator[Progress]:

@@ -28,7 +28,8 @@ score of Eq. 8. The physics of samples moves G, unless a Newton step ends it
 
 Where Gaussian inputs of the data's colour are as near to data as other data are, in energy distance
 and in the law of one value, there is nothing to learn for F, which would take in the teacher's
-errors only: the first stage is then :math:`a = MS\xi`, without a network.
+errors only: the first stage is then :math:`a = MS\xi`, without a network. Else the mean and the
+spectrum of what F draws are set to those of the data in the end (:mod:`piddm.students.moments`).
 
 Where an input is a param, which a state has no channel for, or where there is none, the solution is
 no function of known inputs. There is then no second stage, and this is the one-step student.
@@ -49,6 +50,7 @@ from piddm.metrics.one_point import one_point_distance
 from piddm.students.extension import Extension
 from piddm.students.flow_student import FlowStudent
 from piddm.students.linear_prediction import LinearPrediction
+from piddm.students.moments import Moments
 from piddm.students.polish import Polish
 from piddm.symbolic.operators import Param
 from piddm.teachers.backbone import build_backbone
@@ -112,6 +114,7 @@ class StagedStudent(FlowStudent):
         self.register_buffer("gaussian", torch.zeros((), dtype=torch.bool))
         self.register_buffer("offset", torch.zeros(shape))
         self.register_buffer("spread", torch.zeros(shape))
+        self.moments = Moments(packing)
         if settings.polish:
             self.polish = Polish(pde, packing, settings.polish)
 
@@ -147,7 +150,8 @@ class StagedStudent(FlowStudent):
         x = self.packing.colour(noise)
         if self.determined and self.gaussian:
             return x
-        return x + self.turn(x, x.new_ones(x.shape[0]))
+        x = x + self.turn(x, x.new_ones(x.shape[0]))
+        return self.moments(x, self.packing) if self.determined else x
 
     def solve(self, x: Tensor) -> Tensor:
         """Return packed states with the inputs of ``x``, which looks at nothing else of it."""
@@ -230,6 +234,11 @@ class StagedStudent(FlowStudent):
             return {"loss": total, **parts}
 
         return loss
+
+    def settle(self, data: Tensor, seed: int) -> None:
+        """Give the first stage the moments of the data."""
+        if self.determined and not self.gaussian:
+            self.moments.fit(self.draw, data.to(self.offset), self.packing, seed)
 
 
 def _some(context: TrainingContext, count: int, draw: Generator) -> Tensor:

@@ -48,3 +48,11 @@ class Student(nn.Module, ABC):
         That of the paper, Eq. 8, is :func:`piddm.training.losses.regression`. The loss is called
         with the student, which may be wrapped, and the number of the step.
         """
+
+    def settle(self, data: Tensor, seed: int) -> None:
+        """Set what is fitted once training is over, on the weights that are kept; here nothing.
+
+        Args:
+            data: Packed training data ``(count, channel, *image)``.
+            seed: Of any noise that takes.
+        """
