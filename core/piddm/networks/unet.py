@@ -142,6 +142,7 @@ class UNet(nn.Module):
         self.register_buffer(
             "coordinates",
             torch.stack(kept)[None] if kept else torch.zeros(1, 0, *self.sizes.inside),
+            persistent=False,  # the grid tells them
         )
         self.embed = nn.Sequential(
             nn.Linear(32, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()

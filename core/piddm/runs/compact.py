@@ -19,8 +19,8 @@ from torch import Tensor
 
 from piddm.data.colour import Colour
 
-TOLERANCE = 3e-3
-"""Root of the share of a field's variance that is left out: a third of a percent of the field."""
+TOLERANCE = 5e-3
+"""Root of the share of a field's variance that is left out: half a percent of the field."""
 
 LEAST = 1 << 16
 """Numbers up to which components are kept as they are."""
