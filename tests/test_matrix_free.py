@@ -1,7 +1,5 @@
 """Conjugate gradients against the band, and against dense algebra where there is no band."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -63,13 +61,12 @@ def test_equals_the_band(pde):
 def test_the_inverse_of_what_is_solved_for_takes_a_few_iterations_on_any_grid():
     """Of Darcy flow, between walls: equal to the band, on four times the nodes as quickly."""
     for n in (12, 24):
-        pde = dataclasses.replace(DARCY, grid=DARCY.grid.resized(n))
-        residual, fields, sizes, scale = made(pde)
+        residual, fields, sizes, scale = made(DARCY, nodes=n)
         band, own = (Projection(residual, sizes, scale, algebra=a) for a in ("banded", "own"))
         assert isinstance(own.normal, GradientNormal)
         wanted, found = flat(band.correction(fields)), flat(own.correction(fields, 1e-9))
         assert float((found - wanted).norm() / wanted.norm()) < 1e-8
-        assert own.normal.iterations <= 12
+        assert own.normal.iterations <= 15
         torch.testing.assert_close(own.distance(fields), band.distance(fields), rtol=1e-3, atol=0)
     one, two = band(fields), own(fields)
     for k, value in one.items():

@@ -27,9 +27,9 @@ MASS = PDE("mass", "", SPACE_TIME, [u], {"flow": D(u, t) + D(u**2 / 2, x) - D(u,
            inputs={u.at(t=0): SMOOTH}, integrals={"mean": Integral(u, 0)})  # fmt: skip
 
 
-def made(pde: PDE, noise: float = 0.02) -> tuple:
+def made(pde: PDE, noise: float = 0.02, nodes: int = 8) -> tuple:
     """Return the residual, noisy fields, their deviations and the scale of the rows."""
-    grid = pde.grid.resized(8)
+    grid = pde.grid.resized(nodes)
     (clean,) = simulate(pde, grid, 2, torch.Generator().manual_seed(0))
     residual = pde.bind(grid)
     sizes = {k: float(clean[k].std()) for k in pde.field_names}

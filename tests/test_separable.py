@@ -36,6 +36,36 @@ def test_separable_inverses(lines, width, periodic, symmetric, seed):
     torch.testing.assert_close(found.solve(rows, True) @ exact, rows, rtol=1e-7, atol=1e-7)
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(3, 9), st.integers(3, 8), st.booleans(), st.booleans(), st.integers(0, 999))
+def test_boxes_have_eigenvalues_only(lines, width, periodic, walls, seed):
+    """Where both axes have eigenvectors, other lines at the ends included; a null vector too."""
+    draw = np.random.default_rng(seed)
+    first, second = (2 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1) for n in (lines, width))
+    first[0, 0] = first[-1, -1] = 1 if walls else 3  # a wall's slope, or a value half a step off
+    second[0, 0] = second[-1, -1] = 1
+    if periodic:  # with a wind, whose eigenvalues are complex
+        second = 2 * np.eye(width) + sum(
+            np.roll(np.eye(width), k, axis=1) * (0.3 * k - 1) for k in (1, -1)
+        )
+    size = np.exp(0.3 * draw.standard_normal(lines))
+    first = first * size[:, None] / size
+    dense = np.kron(first, np.eye(width)) + draw.uniform(0.5, 2) * np.kron(np.eye(lines), second)
+    found = SeparableInverse(coo_array(dense), (lines, width), periodic)
+    assert len(found._parts) == 5  # no matrix for each mode
+    assert (found.null is not None) == walls
+    exact = torch.from_numpy(dense)
+    rows = torch.from_numpy(draw.standard_normal((3, lines * width)))
+    for side, matrix in ((False, exact), (True, exact.mT)):
+        reached = rows @ matrix.mT  # what has a solution
+        solved = found.solve(reached, side)
+        torch.testing.assert_close(solved @ matrix.mT, reached, rtol=1e-7, atol=1e-7)
+    if found.null is not None:
+        right, left = found.null
+        assert float((exact @ right).abs().max()) < 1e-9
+        assert float((left @ exact).abs().max()) < 1e-9
+
+
 def test_blocks_without_common_eigenvectors_are_refused():
     draw = np.random.default_rng(0)
     blocks = draw.standard_normal((2, 2, 4, 4))

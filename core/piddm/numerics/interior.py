@@ -75,9 +75,12 @@ class Interior:
         self._follow = torch.zeros(3, 0, dtype=torch.float64)
         if len(rim):
             corner = np.linalg.inv(matrix[rim][:, edge].toarray())
-            follow = corner @ matrix[rim][:, at].toarray()
+            near = coo_array(matrix[rim][:, at])
+            felt = np.unique(near.col)  # few of the inner nodes: the product with all is too large
+            follow = corner @ csr_array(near)[:, felt].toarray()
             follow[np.abs(follow) < NEGLIGIBLE * np.abs(follow).max(initial=0)] = 0
-            follow = coo_array(follow)
+            found = coo_array(follow)
+            follow = coo_array((found.data, (found.row, felt[found.col])), near.shape)
             self.reduced = self.reduced - rows[:, edge] @ follow
             self.sums = self.sums - sums[:, edge] @ follow
             self._corner = torch.from_numpy(corner)

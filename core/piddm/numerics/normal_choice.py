@@ -10,6 +10,7 @@ import numpy as np
 from piddm.numerics.interior import Unsuited
 from piddm.numerics.normal_by_band import BandedNormal
 from piddm.numerics.normal_by_gradients import GradientNormal
+from piddm.numerics.normal_by_solution import SolutionNormal
 from piddm.numerics.normal_equations import NormalEquations
 from piddm.numerics.own_inverse import OwnInverse
 from piddm.residuals.residual import Residual
@@ -30,9 +31,9 @@ WIDEST_BETWEEN_WALLS = 3e10
 Measured by benchmarks/distance_cost.py on a core with other work, banded / own: a distance on
 64 x 64 nodes 0.07 / 0.22 s a sample, on 141 x 141 0.79 / 0.74 s; on 421 x 421 own 3.4 s."""
 
-Algebra = Literal["banded", "gradients", "own"]
+Algebra = Literal["banded", "gradients", "own", "solution"]
 """How the normal equations are solved: by factors, or by conjugate gradients, with the inverse at a
-mean state or at each state's own."""
+mean state or at each state's own, or not at all, where the nearest solution is the only one."""
 
 
 def normal_equations(
@@ -51,7 +52,16 @@ def normal_equations(
     Raises:
         UsageError: If nothing is left to move.
     """
-    algebra = algebra or suited(residual, bool((soft > 0).any()))
+    yielding = bool((soft > 0).any())
+    if algebra is None and not yielding and SolutionNormal.suits(residual, weights):
+        algebra = "solution"
+    if algebra == "solution":
+        other = suited(residual, yielding)
+        return SolutionNormal(
+            residual, weights, row_scale,
+            lambda: normal_equations(residual, weights, row_scale, soft, other),
+        )  # fmt: skip
+    algebra = algebra or suited(residual, yielding)
     if algebra == "own":
         try:
             own = OwnInverse(residual, weights, row_scale)

@@ -9,12 +9,15 @@ with :math:`J_u` square, and factorised once for each state. The eigenvalues of 
 :math:`1 + \sigma^2`, with :math:`\sigma` the singular values of the sensitivity
 :math:`W_u^{-1} J_u^{-1} J_a W_a` of the solution to its medium: a smoothing operator, of which few
 count, so that conjugate gradients take few iterations on any grid. On n x n nodes the factors have
-about :math:`n^2 \log n` entries, where the band of K has :math:`n^3`.
+about :math:`n^2 \log n` entries, where the band of K has :math:`n^3`. Where the coefficients are
+constant they have no factors, and all share one inverse by products of small matrices
+(:mod:`piddm.numerics.algebra.separable`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -24,7 +27,11 @@ from torch import Tensor
 from piddm.numerics.algebra.factor import Factor
 from piddm.numerics.interior import Unsuited
 from piddm.numerics.jacobian import Jacobian
+from piddm.numerics.solution_moves import SolutionMoves
 from piddm.residuals.residual import Fields, Residual
+
+EXACT = 1e-6
+"""What an inverse at a mean state may leave of a move of 1 at which it counts as every state's."""
 
 
 class OwnInverse:
@@ -43,6 +50,8 @@ class OwnInverse:
         self, residual: Residual, weights: np.ndarray, row_scale: Mapping[str, float]
     ) -> None:
         self._row_scale = row_scale
+        self._residual, self._tried = residual, False
+        self._moves: SolutionMoves | None = None
         local = not any(r.integral or r.dense for r in residual.rows.values())
         count = sum(len(r.nodes) for r in residual.rows.values())
         parts = np.split(weights, len(residual.field_names))
@@ -64,6 +73,8 @@ class OwnInverse:
         Raises:
             ArithmeticError: If a state's matrix is singular.
         """
+        if (constant := self._constant(fields)) is not None:
+            return constant
         exact = {k: v.detach().double().cpu() for k, v in fields.items()}
         with torch.no_grad():
             _, values = self._jacobian.values(exact, self._row_scale)
@@ -81,3 +92,24 @@ class OwnInverse:
             return torch.from_numpy(np.stack(found)).to(rows)
 
         return apply
+
+    def _constant(self, fields: Fields) -> Callable[[Tensor], Tensor] | None:
+        """Return M where all states have one matrix, whose inverse is a product of small ones."""
+        if not self._tried:
+            self._tried, shape = True, self._residual.grid.shape
+            every = np.ones(shape, dtype=bool)
+            held = {k: every for k in self._residual.field_names if k != self._name}
+            mean = {k: v.detach().double().mean(0, keepdim=True) for k, v in fields.items()}
+            with suppress(Unsuited):
+                moves = SolutionMoves(self._residual, self._row_scale, held, (), mean)
+                first = {k: v[:1].detach().double() for k, v in fields.items()}
+                draw = torch.Generator().manual_seed(0)
+                move = torch.randn((1, *shape), generator=draw).to(mean[self._name])
+                here = moves.at(first)
+                left = here.mean_inverse(here.push(move)) - move
+                self._moves = moves if float(left.abs().max()) < EXACT else None
+        if self._moves is None:
+            return None
+        here = self._moves.at(fields)
+        squares = torch.from_numpy(self._weights).square().view(self._residual.grid.shape)
+        return lambda rows: here.mean_adjoint(here.mean_inverse(rows) / squares.to(rows))

@@ -13,7 +13,8 @@ square of R is ruled by the finest wiggles.
 The matrix is factorised in a band where rows are local and the band is narrow
 (:mod:`piddm.numerics.normal_by_band`); else conjugate gradients do without a matrix
 (:mod:`piddm.numerics.normal_by_gradients`), between walls with the inverse of what the equation
-determines (:mod:`piddm.numerics.own_inverse`).
+determines (:mod:`piddm.numerics.own_inverse`). Where held values leave one solution only, it is
+solved for (:mod:`piddm.numerics.normal_by_solution`).
 """
 
 from __future__ import annotations

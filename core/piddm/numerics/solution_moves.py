@@ -28,12 +28,12 @@ import torch
 from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
-from piddm.numerics.algebra.minimal_residual import minimal_residual
 from piddm.numerics.algebra.separable import SeparableInverse
 from piddm.numerics.interior import Interior, Unsuited
 from piddm.numerics.jacobian import Jacobian
-from piddm.numerics.moves import Derivatives, Linearisation, Moves
+from piddm.numerics.moves import Derivatives, Moves
 from piddm.numerics.own_derivative import own_colours, own_derivative
+from piddm.numerics.solution_linear import SolutionLinearisation
 from piddm.residuals.residual import Fields, Residual
 
 LEAST = 0.05
@@ -142,13 +142,16 @@ class SolutionMoves(Moves):
             colours.to(by.rows), len(by.rows),
         )  # fmt: skip
 
-    def at(self, fields: Fields) -> Linearisation:
+    def at(self, fields: Fields) -> SolutionLinearisation:
         """Linearise at fields ``(batch, *grid.shape)`` and params ``(batch,)``."""
         by = self._derivatives(fields)
         scale = None
         if self._colours is not None:
             scale = 1 / (self.own(by) / self._own.to(by.rows)).abs().clamp_min(LEAST)
-        return _Linearisation(self, by, scale)
+        return SolutionLinearisation(
+            self.name, self.params, self.interior, by,
+            lambda rows, transposed: self.solve_mean(rows, scale, transposed),
+        )  # fmt: skip
 
     def solve_mean(self, rows: Tensor, scale: Tensor | None, transposed: bool = False) -> Tensor:
         """Return P times ``(batch, inner rows and integrals)``, or its transpose times that.
@@ -186,63 +189,6 @@ class SolutionMoves(Moves):
         last = _dot(own, left) / _dot(column, left)
         first = solve(own - last * column, transposed)
         return first + (beside - _dot(first, row)) / _dot(right, row) * right, last
-
-
-class _Linearisation(Linearisation):
-    def __init__(self, moves: SolutionMoves, by: Derivatives, scale: Tensor | None) -> None:
-        self._moves, self._interior, self._by, self._scale = moves, moves.interior, by, scale
-        self.rows = by.rows
-
-    def solve(
-        self, target: Tensor, iterations: int, enough: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        name, interior, rest, first = self._moves.name, self._interior, target, None
-        if interior.conditions:
-            first = interior.by_conditions(target)
-            rest = target - self._by.push({name: first})
-        solved = minimal_residual(
-            self._matrix, lambda v: self._moves.solve_mean(v, self._scale),
-            interior.pick(rest), iterations, enough,
-        )  # fmt: skip
-        inner, params = self._split(solved)
-        move = interior.spread(inner)
-        return {name: move if first is None else move + first} | params
-
-    def pull_back(self, gradients: Fields, iterations: int) -> dict[str, Tensor]:
-        moves, interior, given = self._moves, self._interior, gradients[self._moves.name]
-        none = given.new_zeros(len(given))
-        own = [interior.gather(given), *(gradients.get(k, none)[:, None] for k in moves.params)]
-        solved = minimal_residual(
-            self._transposed, lambda v: moves.solve_mean(v, self._scale, transposed=True),
-            torch.cat(own, dim=1), iterations,
-        )  # fmt: skip
-        multipliers = interior.place(solved)
-        if interior.conditions:
-            # The rest of the gradient there goes to the conditions' nodes.
-            pulled = self._by.pull(multipliers)[moves.name]
-            multipliers = multipliers + interior.from_conditions(given - pulled)
-        found = self._by.pull(multipliers)
-        # What is solved for does not depend on what it was.
-        return (
-            {k: gradients[k] - v if k in gradients else -v for k, v in found.items()}
-            | {k: none for k in moves.params}
-            | {moves.name: interior.without(given - found[moves.name])}
-        )
-
-    def _split(self, solved: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        params = self._moves.params
-        inner = solved[:, : solved.shape[1] - len(params)]
-        return inner, {k: solved[:, inner.shape[1] + i] for i, k in enumerate(params)}
-
-    def _matrix(self, solved: Tensor) -> Tensor:
-        inner, params = self._split(solved)
-        move = {self._moves.name: self._interior.spread(inner)}
-        return self._interior.pick(self._by.push(move | params))
-
-    def _transposed(self, multipliers: Tensor) -> Tensor:
-        found = self._by.pull(self._interior.place(multipliers))
-        inner = self._interior.gather(found[self._moves.name])
-        return torch.cat([inner, *(found[k][:, None] for k in self._moves.params)], dim=1)
 
 
 def _dot(left: Tensor, right: Tensor) -> Tensor:

@@ -34,6 +34,34 @@ def minimal_residual(
         iterations: How many products with A, at most.
         enough: Length of a rest, over that of b, at which a system is solved, ``(batch,)``.
     """
+    return inverse(_krylov(lambda v: matrix(inverse(v)), target, iterations, enough)[0])
+
+
+def minimal_error(
+    matrix: Apply, inverse: Apply, target: Tensor, iterations: int, enough: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    r"""Return approximate solutions ``(batch, size)``, and about how far off they are, relatively.
+
+    P is on the left: of :math:`P A x = P b` the residual is least, which is as good as the error
+    itself where P is a good inverse. Of differences of a field it is the field that counts then,
+    and not its finest wiggles.
+
+    Args:
+        matrix: A, any that is not singular.
+        inverse: P.
+        target: b, ``(batch, size)``.
+        iterations: How many products with A, at most.
+        enough: Length of that rest, over that of P b, at which a system is solved, ``(batch,)``.
+    """
+    start = inverse(target)
+    found, rest = _krylov(lambda v: inverse(matrix(v)), start, iterations, enough)
+    return found, rest / start.norm(dim=1).clamp_min(TINY)
+
+
+def _krylov(
+    apply: Apply, target: Tensor, iterations: int, enough: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return what solves ``apply(x) = target`` nearly, and the length of what it leaves."""
     least = least_length(target, enough)
     batch, size = target.shape
     start = target.norm(dim=1, keepdim=True)
@@ -41,7 +69,7 @@ def minimal_residual(
     basis[:, 0] = target / start.clamp_min(TINY)
     hessenberg = target.new_zeros(batch, iterations + 1, iterations)
     for k in range(iterations):
-        vector, known = matrix(inverse(basis[:, k])), basis[:, : k + 1]
+        vector, known = apply(basis[:, k]), basis[:, : k + 1]
         along = known @ vector[..., None]
         vector = vector - (along.mT @ known)[:, 0]
         length = vector.norm(dim=1, keepdim=True)
@@ -57,8 +85,8 @@ def minimal_residual(
             if bool((rest <= least).all()):
                 iterations = k + 1
                 break
-    weight, _ = _least_squares(hessenberg[:, : iterations + 1, :iterations], start)
-    return inverse((weight.to(target).mT @ basis[:, :iterations])[:, 0])
+    weight, rest = _least_squares(hessenberg[:, : iterations + 1, :iterations], start)
+    return (weight.to(target).mT @ basis[:, :iterations])[:, 0], rest
 
 
 def _least_squares(hessenberg: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
