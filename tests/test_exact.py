@@ -197,15 +197,21 @@ def test_an_exact_answer_is_done_whatever_was_observed():
     assert "the law of the inputs all but excludes the observations" in found.caution
     assert "not done" not in found.doubt
     assert "law, sigma or a sensor does not fit" in found.doubt
+    for said in (found.in_words(), str(found.summary()["intervals"])):
+        assert "exact for the law of the inputs; not calibrated for any other" in said
 
 
 def test_what_would_not_fit_is_refused_before_memory_is_taken(monkeypatch):
     from piddm.solvers import exact
 
+    def taken(*_):
+        raise AssertionError("the equation is factorised before its memory is told")
+
     monkeypatch.setattr(exact, "LARGEST", 1e-6)
+    monkeypatch.setattr(exact, "Affine", taken)
     model, grid = model_of("poisson", N)
     observed = place(draw_truth(model.pde, grid, 3), model.pde, "u", 0.3, 0.05, seed=2)
-    with pytest.raises(UsageError, match="GB"):
+    with pytest.raises(UsageError, match=r"would take .* GB .*or ensemble-kalman"):
         solved(ExactSolver(model), ask("inverse", model.pde, observed), 2)
 
 

@@ -194,6 +194,7 @@ def _print(solution: Solution, summary: dict[str, Any]) -> None:
         columns["CRPS"] = summary["crps"]
     rows = [[k, *(_number(own.get(k)) for own in columns.values())] for k in names]
     print_table(["field", *columns], rows)
+    typer.echo(f"intervals: {summary['intervals']}")
     if "quantities" in summary:
         print_table(
             ["quantity", "mean", "deviation", "90 % interval", "truth"],

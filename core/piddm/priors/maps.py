@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from piddm.grids.grid import Grid
+from piddm.priors.prior import Mapped, Prior
+from piddm.tools.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-
-from piddm.priors.prior import Mapped, Prior
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,43 @@ class Uniform(Prior):
 
     def _of(self, unit: Tensor) -> Tensor:
         return self.low + (self.high - self.low) * unit
+
+
+@dataclass(frozen=True)
+class Normal(Prior):
+    """A Gaussian number: a param, or a field that is constant.
+
+    Args:
+        mean: Its mean.
+        deviation: Its standard deviation, positive.
+    """
+
+    mean: float
+    deviation: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.deviation < math.inf or not math.isfinite(self.mean):
+            raise UsageError(f"{self!r}: give a finite mean and a positive deviation")
+
+    def sample(self, grid: Grid, count: int, generator: torch.Generator) -> Tensor:
+        """Draw ``count`` fields, float64, shape ``(count, *grid.shape)``."""
+        return _constant(self.sample_param(count, generator), grid)
+
+    def sample_param(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw ``count`` values of a param, float64, shape ``(count,)``."""
+        return self.param_from_white(self.latent_param(count, generator))
+
+    def white(self, grid: Grid) -> int:
+        """Return how many numbers of white noise :meth:`from_white` takes for a field."""
+        return 1
+
+    def from_white(self, grid: Grid, noise: Tensor) -> Tensor:
+        """Map white noise ``(count, white)`` to fields of this law, differentiably."""
+        return _constant(self.param_from_white(noise[:, 0]), grid)
+
+    def param_from_white(self, noise: Tensor) -> Tensor:
+        """Map white noise to values of a param, of the same shape, differentiably."""
+        return self.mean + self.deviation * noise
 
 
 def _constant(values: Tensor, grid: Grid) -> Tensor:

@@ -167,7 +167,8 @@ class Affine:
         for given, prior in self._laws.items():
             on = self.grid.without(given.axis) if hasattr(given, "axis") else self.grid  # pyright: ignore
             if isinstance(given, Param):
-                parts.append(torch.ones(1, dtype=torch.float64))
+                ends = prior.param_from_white(torch.tensor([0.0, 1.0], dtype=torch.float64))
+                parts.append(ends.diff().square())
                 continue
             parts.append(prior.variance(on).flatten())
         return torch.cat(parts)

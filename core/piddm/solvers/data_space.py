@@ -22,6 +22,7 @@ import torch
 from torch import Generator, Tensor
 
 from piddm.data.no_equation import needed
+from piddm.data.packing import Packing
 from piddm.numerics.algebra.lbfgs import minimise
 from piddm.tasks.likelihood import Likelihood
 from piddm.tasks.model import Model
@@ -29,6 +30,10 @@ from piddm.tasks.solver import Members, Solver
 from piddm.tasks.task import Task
 from piddm.tools.errors import UsageError
 from piddm.tools.progress import Progress
+
+STILL, DRAWS = 1e-4, 8
+"""Range along an axis, over the deviation, up to which a field's departures from its mean count as
+constant along it: single precision; and draws of the data's law that tell it."""
 
 Optimiser = Literal["lbfgs", "adam"]
 
@@ -114,12 +119,19 @@ class _Loss:
         self._sensors = self._likelihood.sensors
         self._noise = self._likelihood.noise(count, generator) * (self._sensors.sigma > 0)
         self._params = task.observations.params
+        self._middle, self._still = _still_axes(self._packing)
         # Noisy values are not put in place: their noise would be a residual that nothing removes.
         self._at, self._values = self._sensors.exact
 
     def fields(self, x: Tensor) -> dict[str, Tensor]:
         """Return physical fields."""
-        return self._packing.relaxed(x.view(-1, self._packing.channels, *self._packing.image))
+        shape = (-1, self._packing.channels, *self._packing.image)
+        found: dict[str, Tensor] = dict(self._packing.relaxed(x.view(shape)))
+        for name, dims in self._still.items():
+            middle = self._middle[name].to(found[name])
+            away = found[name] - middle
+            found[name] = middle + away.mean(dims, keepdim=True).expand_as(away)
+        return found
 
     def __call__(self, x: Tensor) -> Tensor:
         fields = self.fields(x)
@@ -139,3 +151,24 @@ class _Loss:
         flat = flat.index_copy(1, self._at, self._values.expand(len(flat), -1))
         parts = flat.split(self._sensors.nodes, dim=1)
         return {k: p.view(-1, *shape) for k, p in zip(names, parts, strict=True)}
+
+
+@torch.no_grad()
+def _still_axes(packing: Packing) -> tuple[dict[str, Tensor], dict[str, tuple[int, ...]]]:
+    """Return each field's mean ``(1, *axes)``, and along which axes all differ by a constant.
+
+    A source that is one number at all nodes stays one number.
+    """
+    draw = torch.Generator().manual_seed(0)
+    shape = (DRAWS, packing.channels, *packing.image)
+    white = torch.randn(shape, generator=draw).to(packing.scale)
+    middle = packing.relaxed(torch.zeros_like(white[:1]))
+    still = {}
+    for name, drawn in packing.relaxed(packing.colour(white)).items():
+        away = drawn - middle[name]
+        least = STILL * float(away.square().mean().sqrt())
+        dims = (d for d in range(1, away.ndim)
+                if float((away.amax(d) - away.amin(d)).max()) <= least)  # fmt: skip
+        if least and (own := tuple(dims)):
+            still[name] = own
+    return dict(middle), still

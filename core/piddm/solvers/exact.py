@@ -28,6 +28,7 @@ from torch import Generator, Tensor
 
 from piddm.solvers._affine import Affine, bent
 from piddm.solvers._choice import choose
+from piddm.solvers._sensitivity import Inputs
 from piddm.tasks.sensors import Sensors
 from piddm.tasks.solver import Members, Solver
 from piddm.tasks.task import Task
@@ -69,13 +70,14 @@ class ExactSolver(Solver):
     @torch.no_grad()
     def solve(self, task: Task, count: int, generator: Generator) -> Steps[Progress, None, Members]:
         """Return the posterior's mean and deviations, and ``count`` draws of it."""
-        pde, affine = self.run.pde, self._affine(task)
+        pde = self.run.pde
         sensors = Sensors(task.observations, pde.field_names, task.interpolation)
         if sensors.curved:
             raise UsageError(
                 f"{pde.name}: exact takes linear readings, and one is no linear function of the "
                 "fields; take classical, or ensemble-kalman, which needs no derivative"
             )
+        affine = self._affine(task, len(sensors))
         posterior = LinearPosterior(affine, sensors)
         yield Progress("exact", 1, 2, {"observations": float(len(sensors))})
         fields = affine.fields(posterior.draws(count, generator))
@@ -88,7 +90,7 @@ class ExactSolver(Solver):
             caution=posterior.caution,
         )
 
-    def _affine(self, task: Task) -> Affine:
+    def _affine(self, task: Task, seen: int) -> Affine:
         """Return the map with its factor: that of the question before, where params are alike."""
         known = dict(task.observations.params)
         if self._kept is None or self._kept[0] != known:
@@ -98,6 +100,8 @@ class ExactSolver(Solver):
                     f"{pde.name}: exact takes linear equations with Gaussian inputs, and {why}; "
                     f"take {choose(self.run, task, trained=False)[0]}"
                 )
+            laws = {g: p for g, p in pde.inputs.items() if str(g) not in known}
+            _refuse_large(Inputs(pde, residual.grid, laws).size, seen)  # before it is factorised
             self._kept = known, Affine(pde, residual, known)
         return self._kept[1]
 
@@ -116,11 +120,7 @@ class LinearPosterior:
 
     def __init__(self, affine: Affine, sensors: Sensors) -> None:
         self.affine, self._sensors, n = affine, sensors, len(sensors)
-        if (need := 8e-9 * n * (2 * affine.size + 2 * n)) > LARGEST:
-            raise UsageError(
-                f"exact would take {need:.0f} GB for {n} observations of {affine.size} unknown "
-                f"numbers, more than {LARGEST:g}: take fewer observations or a smaller grid"
-            )
+        _refuse_large(affine.size, n)
         seen = sensors.matrix(affine.columns)
         rows = affine.rows(seen)
         self._missing = sensors.values - torch.from_numpy(seen @ affine.origin.numpy())
@@ -189,6 +189,15 @@ class LinearPosterior:
             f"the law of the inputs all but excludes the observations: their chi squared under it "
             f"is {self.chi_squared:.4g} for {n}; is it the right law, the right unit, the right "
             "sigma?"
+        )
+
+
+def _refuse_large(size: int, seen: int) -> None:
+    """Refuse more observations of more unknown numbers than memory is set aside for."""
+    if (need := 8e-9 * seen * (2 * size + 2 * seen)) > LARGEST:
+        raise UsageError(
+            f"exact would take {need:.2g} GB for {seen} observations of {size} unknown numbers, "
+            f"more than {LARGEST:g}: take fewer observations, a smaller grid, or ensemble-kalman"
         )
 
 

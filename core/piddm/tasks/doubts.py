@@ -18,6 +18,10 @@ SUSPECTS = 3
 DOUBT = 1e-4
 """Chance of a misfit as large as the members' mean, below which an answer is called not done."""
 
+CHANCE, APART = 0.1, 0.3
+"""The same below which it is called so or a whim of the noise, where chi squared is more than that
+share away from the number of observations: of 40, one in ten of sound ones is by itself."""
+
 
 FAR = 1e3
 """Misfit of exact observations (1 is a thousandth of a deviation) at which a member that satisfies
@@ -52,19 +56,41 @@ def doubt_of(
             "contradict each other or it, or have noise (--sigma)"
         )
     size, n = float(away[:, ~exact].sum(1).mean()), int((~exact).sum())
-    if not n or chi2.sf(size, n) > DOUBT:
-        return ""
+    if not n or (chi2.sf(size, n) > DOUBT and (known or chi2.cdf(size, n) > DOUBT)):
+        return "" if known or not n else _unlikely(size, n, solver, _remedy(there, residual))
     said = f"the members' chi squared is {size:.4g} for {n} observations with noise"
+    if size < n:
+        return (
+            f"{said}, nearer than noise comes: the noise is smaller than sigma says, or {solver} "
+            f"follows it and is not done ({_remedy(there, residual)} may be)"
+        )
     # Consistent observations are as likely here as a wrong one, which the members cannot tell.
     farthest = _farthest(task, names, away[:, ~exact], ~exact)
     worst = f"--robust tells whether a sensor is wrong; the farthest: {farthest}"
     if known:
         return f"{said}, by the exact posterior: law, sigma or a sensor does not fit; {worst}"
+    return f"{said}: {solver} is not done ({_remedy(there, residual)} may be); {worst}"
+
+
+def _unlikely(size: float, n: int, solver: str, remedy: str) -> str:
+    """Return what to say of a misfit that noise seldom makes; nothing of one that it often does."""
+    more = size > n
+    chance = float(chi2.sf(size, n) if more else chi2.cdf(size, n))
+    if abs(size / n - 1) <= APART or chance > CHANCE:
+        return ""
+    than, or_ = ("larger", "") if more else ("smaller", " a sigma larger than the noise,")
+    return (
+        f"the members' chi squared is {size:.4g} for {n} observations with noise, which alone "
+        f"makes it {than} in {100 * chance:.1g} % of all cases: chance,{or_} or {solver} is not "
+        f"done ({remedy} may be)"
+    )
+
+
+def _remedy(there: Tensor, residual: Tensor | None) -> str:
+    """Return what may come nearer."""
     if bool(there.any()):
-        return f"{said}: {solver} is not done (more effort, or the solver auto, may be); {worst}"
-    if residual is None:
-        return f"{said}: {solver} is not done (another solver may be); {worst}"
-    return f"{said}: {solver} is not done (--project or the solver hybrid may be); {worst}"
+        return "more effort, or the solver auto,"
+    return "another solver" if residual is None else "--project or the solver hybrid"
 
 
 def _farthest(task: Task, fields: tuple[str, ...], away: Tensor, chosen: Tensor) -> str:

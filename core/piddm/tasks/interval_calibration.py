@@ -160,3 +160,27 @@ def read_calibration(path: Path | str) -> Calibration:
         PiddmError: If it is missing, damaged or foreign.
     """
     return read_json(Path(path), Calibration)
+
+
+def rests_on(
+    calibration: Calibration | None, scores: Mapping[str, float], closed: bool, members: int
+) -> str:
+    """Say what the intervals of an answer rest on.
+
+    Args:
+        calibration: What was found out about such intervals, if anything.
+        scores: What the calibration judges the question by.
+        closed: Whether the solver has them in closed form.
+        members: How many there are.
+    """
+    if calibration is not None:
+        if calibration.beyond(scores) > 1:
+            return "beyond what the calibration saw: not sure, and there is no band"
+        law = calibration.law(scores)
+        return f"calibrated, for the law {law}" if law else "calibrated, for the law of the data"
+    if closed:
+        return "exact for the law of the inputs; not calibrated for any other"
+    return (
+        f"not calibrated: those of {members} members as they are, which may hold less than they "
+        "say; piddm calibrate measures and mends that"
+    )

@@ -18,7 +18,7 @@ from piddm.numerics.projection import VANISHED
 from piddm.residuals.residual import Fields
 from piddm.tasks.bias import bias_of
 from piddm.tasks.doubts import doubt_of
-from piddm.tasks.interval_calibration import Calibration
+from piddm.tasks.interval_calibration import Calibration, rests_on
 from piddm.tasks.sensors import Sensors
 from piddm.tasks.task import Task
 from piddm.tools.notebooks import Shown, drawn, lines
@@ -88,6 +88,7 @@ class Solution(Shown):
         rows["misfit"] = f"{float(self.misfit.mean()):.4g}, mean square in sigmas"
         if self.residual is not None:
             rows["PDE error"] = f"{float(self.residual.mean()):.4g}, normalised"
+        rows["intervals"] = self.trust
         rows |= {"caution": self.caution, "doubt": self.doubt}
         title = (f"{self.task.kind} of {self.pde}: {len(self)} members of {self.solver} for "
                  f"{self.task.observations.count} observations, {self.seconds:.1f} s")  # fmt: skip
@@ -124,6 +125,11 @@ class Solution(Shown):
         """Return the value below which a share of the law lies, pointwise; calibrated if it is."""
         found = self.raw_quantile(share)
         return found if self.calibration is None else self._stretched(found, share, False)
+
+    @property
+    def trust(self) -> str:
+        """Say what the intervals rest on: a calibration, a closed form, or the members only."""
+        return rests_on(self.calibration, self.scores, self.law is not None, len(self))
 
     def band(self) -> tuple[dict[str, Tensor], dict[str, Tensor]] | None:
         """Return the ends of a band that the whole field lies in; nothing without calibration.
@@ -261,6 +267,7 @@ class Solution(Shown):
             "calls": self.calls,
             "seconds": self.seconds,
             "spread": {k: float(v.mean()) for k, v in self.std.items()},
+            "intervals": self.trust,
         }
         if self.residual is not None:
             found["residual"] = float(self.residual.mean())
