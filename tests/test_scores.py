@@ -13,7 +13,7 @@ from piddm.metrics.one_point import one_point_distance
 from piddm.metrics.scores import Metrics, Scores, mean_scores
 from piddm.metrics.self_consistency import inconsistency
 from piddm.numerics.own_solution import OwnSolution
-from piddm.reports.break_even import answers_even, break_even
+from piddm.reports.break_even import answers_even, break_even, unmeasured
 from piddm.reports.judgement import judgement
 from piddm.reports.tables import score_table
 from piddm.reports.verdict import verdict
@@ -272,6 +272,11 @@ def test_a_student_has_paid_for_its_training_after_so_many_samples(drawn, own, s
     )  # fmt: skip
     assert "solved, which is as good or better" in break_even(near, seconds, 0)[0]
     assert break_even(metrics, {}, 100) == []
+
+
+def test_answers_that_were_not_measured_are_told_with_the_reason():
+    assert "for the training, 6.29 s, leaves no time for it" in unmeasured(6.29)
+    assert "for no question was answered" in unmeasured(600.0)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from piddm.metrics.scores import Metrics, Scores
 from piddm.reports.verdict import ROUND_OFF
-from piddm.runs.answering import Answers
+from piddm.runs.answering import ALLOWED, LEAST, Answers
 
 STAGES = ("simulate", "train", "pairs", "distill")
 """Stages that are the price of a student."""
@@ -60,6 +60,23 @@ def answers_even(found: Answers, price: float) -> str:
         return f"{said}: the training, {price:.3g} s, is never paid."
     count = price / (other.seconds - own.seconds)
     return f"{said}: the training, {price:.3g} s, is paid after {count:,.0f} answers."
+
+
+def unmeasured(price: float) -> str:
+    """Return why nothing was measured of answers, and what tells it.
+
+    Args:
+        price: Seconds of the training.
+    """
+    why = (
+        "no question was answered with the student and without it in a twentieth of the training"
+        if ALLOWED * price >= LEAST
+        else f"the training, {price:.3g} s, leaves no time for it"
+    )
+    return (
+        f"Answers: not measured, for {why}; piddm solve with the run, and with --size for the "
+        "equation alone, tells the seconds of both."
+    )
 
 
 def break_even(metrics: Metrics, seconds: Mapping[str, float], simulated: int) -> list[str]:

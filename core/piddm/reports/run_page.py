@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from piddm.config import Config, resolve
 from piddm.metrics.scores import Metrics, Scores, in_calls
-from piddm.reports.break_even import answers_even, break_even, price_of
+from piddm.reports.break_even import answers_even, break_even, price_of, unmeasured
 from piddm.reports.judgement import judgement
 from piddm.reports.tables import floor_text, labels, score_table
 from piddm.reports.terms import ANCHORS, defined
@@ -166,8 +166,10 @@ def _paid(run: Distillation, metrics: Metrics, seconds: Mapping[str, float]) -> 
     data = run.config.data
     simulated = 0 if data.source else data.train + data.held_out
     found = answering.read(run.folder)
-    answers = [] if found is None else [answers_even(found, price_of(seconds))]
-    return [*break_even(metrics, seconds, simulated), *answers]
+    price, said = price_of(seconds), break_even(metrics, seconds, simulated)
+    if found is not None:
+        return [*said, answers_even(found, price)]
+    return [*said, unmeasured(price)] if said and run.residual.rows else said
 
 
 _TEMPLATES = Environment(
