@@ -5,6 +5,10 @@
 One process, then two, in turns on the same two cores; a number is the least over the rounds. On
 quiet cores look at ``clock``. Elsewhere look at ``processor``: what one process spends, over what
 the busier one of two spends, waiting not counted, which other work hardly changes.
+
+``ceiling`` is what the machine itself allows by the clock: two processes that know nothing of each
+other, each with the whole work of one, take longer than one alone where they share memory and
+caches; two that share the work cannot gain more than twice its inverse.
 """
 
 from __future__ import annotations
@@ -36,6 +40,9 @@ CHANGES = {
     "teacher.steps": STEPS, "student.steps": STEPS,
 }  # fmt: skip
 
+BESIDE = 0
+"""In place of the number of processes of a run: two runs of one process each, at once."""
+
 Spent = tuple[float, float]
 """Seconds by the clock and of the processor."""
 
@@ -64,6 +71,18 @@ def work(pde: str, size: int, home: Path) -> Callable[[], None]:
         (home / f"{ranks.rank()}.json").write_text(json.dumps(found))
 
     return run
+
+
+def side_by_side(pde: str, size: int, home: Path) -> Iterator[tuple[str, Spent]]:
+    """Yield what each stage takes two processes that know nothing of each other, the slower one."""
+    homes = [home / str(k) for k in range(2)]
+    both = [several.start(own, work(pde, size, own)) for own in homes]
+    for own, processes in zip(homes, both, strict=True):
+        (ended,) = several.end(own, processes, 600)
+        assert not ended.code, ended
+    one, other = (json.loads((own / "0.json").read_text()) for own in homes)
+    for stage in one:
+        yield stage, tuple(max(found[stage][i] for found in (one, other)) for i in range(2))
 
 
 def _now() -> Spent:
@@ -104,10 +123,14 @@ def main() -> None:
                     busier = tuple(max(own[stage][i] for own in found) for i in range(2))
                     least = best.setdefault(stage, {})
                     least[count] = tuple(map(min, least.get(count, busier), busier))
-    print(f"{'':14}{'one, s':>10}{'two, s':>10}{'clock':>8}{'processor':>11}")
+            for stage, busier in side_by_side(chosen.pde, chosen.size, Path(folder) / f"s-{n}"):
+                least = best[stage]
+                least[BESIDE] = tuple(map(min, least.get(BESIDE, busier), busier))
+    print(f"{'':14}{'one, s':>10}{'two, s':>10}{'clock':>8}{'processor':>11}{'ceiling':>9}")
     for stage, least in best.items():
-        (one, own), (two, busier) = least[1], least[2]
-        print(f"{stage:14}{one:10.3f}{two:10.3f}{one / two:8.2f}{own / busier:11.2f}")
+        (one, own), (two, busier), (beside, _) = least[1], least[2], least[BESIDE]
+        print(f"{stage:14}{one:10.3f}{two:10.3f}{one / two:8.2f}{own / busier:11.2f}"
+              f"{2 * one / beside:9.2f}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -22,12 +22,12 @@ from typing import Any
 
 import h5py
 import numpy as np
-import torch
 from pydantic import ValidationError
 from torch import Tensor
 
 from piddm.data.dataset_header import SCHEMA, Header
 from piddm.data.dataset_record import Dataset as Dataset
+from piddm.data.dataset_record import finite
 from piddm.grids.axis_data import grid_of
 from piddm.tools.errors import PiddmError, UsageError
 from piddm.tools.files import first_problem
@@ -45,7 +45,7 @@ def write(dataset: Dataset, path: Path | str) -> None:
         PiddmError: If a value is not finite, or the file cannot be written.
     """
     for name, values in dataset.fields.items():
-        if not torch.isfinite(values).all():
+        if not finite(values):
             raise PiddmError(
                 f"cannot write {path}: {name} has values that are not finite; solve again with "
                 "another seed or grid"
@@ -211,6 +211,6 @@ def _read_group(path: Path, root: Group, group: str, shape: tuple[int, ...]) -> 
                 f"float32 or float64 {shape}; make it again"
             )
         fields[name] = array.tensor()
-        if not torch.isfinite(fields[name]).all():
+        if not finite(fields[name]):
             raise PiddmError(f"{path}: {name} has values that are not finite; make it again")
     return fields

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from piddm.grids.grid import Grid
+from piddm.tools import memory
 from piddm.tools.errors import UsageError
 from piddm.tools.notebooks import Shown, drawn, lines
 
@@ -17,6 +19,27 @@ if TYPE_CHECKING:
 
 TOLD = 512
 """Solutions, the first ones, whose ranges are told: all would take seconds."""
+
+
+def finite(values: Tensor) -> bool:
+    """Return whether all of many samples' values are finite."""
+    return all(bool(torch.isfinite(values[part]).all()) for part in pieces(values))
+
+
+def picked(values: Tensor, order: Tensor) -> Tensor:
+    """Return samples in another order, on the disk where they are many."""
+    several = list(pieces(values[:1].expand(len(order), *values.shape[1:])))
+    if len(several) == 1:
+        return values[order]
+    found = torch.from_numpy(memory.room((len(order), *values.shape[1:]), values.numpy().dtype))
+    for part in several:
+        found[part] = values[order[part]]
+    return found
+
+
+def pieces(values: Tensor) -> Iterator[slice]:
+    """Yield slices of samples that are dealt with together."""
+    return memory.parts(len(values), values[:1].numel() * values.element_size())
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -19,6 +19,7 @@ from piddm.grids.means import node_weights
 from piddm.residuals import ranges
 from piddm.residuals.residual import Fields
 from piddm.symbolic.operators import Bounds
+from piddm.tools import memory
 from piddm.tools.errors import UsageError
 from piddm.tools.remembered import Remembered
 
@@ -74,7 +75,10 @@ class Packing(Colour):
             self.register_buffer("level_counts", torch.zeros(len(names)))
 
     def fit(self, fields: Fields) -> Packing:
-        """Set levels, mean, scale and colour from data; returns itself."""
+        """Set levels, mean, scale and colour from data, of many from some; returns itself."""
+        count = len(fields[self.names[0]])
+        looked_at = memory.some(count, self.dimension)
+        fields = {name: fields[name][looked_at] for name in self.names}
         ranges.check(fields, self.bounds, "")
         if self.soften:
             for i, name in enumerate(self.names):
@@ -120,8 +124,16 @@ class Packing(Colour):
         return found
 
     def targets(self, fields: Fields) -> Tensor:
-        """Return data as normalised channels to train on, float32."""
-        return self.pack(self.softened(fields))
+        """Return data as normalised channels to train on, float32; on the disk where many."""
+        count = len(fields[self.names[0]])
+        several = list(memory.parts(count, 8 * self.dimension))
+        if len(several) < 2:
+            return self.pack(self.softened(fields))
+        shape = (count, self.channels, *self.image)
+        found = torch.from_numpy(memory.room(shape, np.dtype(np.float32)))
+        for part in several:
+            found[part] = self.pack(self.softened({k: v[part] for k, v in fields.items()}))
+        return found
 
     def pack(self, fields: Fields) -> Tensor:
         """Return normalised channels, float32."""

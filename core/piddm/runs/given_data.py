@@ -15,6 +15,7 @@ from torch import Tensor
 from piddm.config import Config, SourceConfig
 from piddm.data import dataset
 from piddm.data.dataset import Dataset
+from piddm.data.dataset_record import picked
 from piddm.data.file_maps import DataMap
 from piddm.data.no_equation import no_equation
 from piddm.data.placing import placed
@@ -150,7 +151,7 @@ def take(config: Config, path: Path, mark: str) -> Generator[Progress, None, Non
             "another run"
         )
     order = split(data, settings.train, settings.held_out, seed)
-    fields = {k: v[order] for k, v in data.fields.items()}
+    fields = {k: picked(v, order) for k, v in data.fields.items()}
     made = replace(data, fields=fields, seed=seed, fingerprint=mark)
     dataset.write(made, path)
     yield Progress("take", len(order), len(order), data.floor)

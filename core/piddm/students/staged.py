@@ -55,7 +55,7 @@ from piddm.students.polish import Polish
 from piddm.symbolic.operators import Param
 from piddm.teachers.backbone import build_backbone
 from piddm.teachers.teacher import Teacher
-from piddm.tools import ranks
+from piddm.tools import memory, ranks
 from piddm.tools.randomness import generator, white
 from piddm.training.context import TrainingContext
 from piddm.training.losses import DATA, fresh, regression
@@ -171,6 +171,7 @@ class StagedStudent(FlowStudent):
     @torch.no_grad()
     def fit(self, data: Tensor) -> None:
         """Decide on a first network; set the prediction, and what packed data have beyond it."""
+        data = _looked_at(data).to(self.offset)
         self.gaussian.fill_(self._is_gaussian(data))
         if self.gaussian:
             for parameter in self.network.parameters():  # unused: zeros take no room in a file
@@ -202,9 +203,9 @@ class StagedStudent(FlowStudent):
         """Return the loss of both stages, of which each moves its own network."""
         if not self.determined:
             return regression(context)
-        self.fit(context.data.to(self.offset))
+        self.fit(context.data)
         settings, packing = context.config.student, context.packing
-        error = RelativeError(packing.weigh(context.data).to(self.offset))
+        error = RelativeError(packing.weigh(_looked_at(context.data)).to(self.offset))
         physics = settings.physics_weight > 0
         if self.polish is not None:
             self.polish.fit(context.projection.row_scale)
@@ -238,7 +239,13 @@ class StagedStudent(FlowStudent):
     def settle(self, data: Tensor, seed: int) -> None:
         """Give the first stage the moments of the data."""
         if self.determined and not self.gaussian:
-            self.moments.fit(self.draw, data.to(self.offset), self.packing, seed)
+            some = _looked_at(data).to(self.offset)
+            self.moments.fit(self.draw, some, self.packing, seed)
+
+
+def _looked_at(data: Tensor) -> Tensor:
+    """Return the data that a fit looks at."""
+    return data[memory.some(len(data), data[:1].numel())]
 
 
 def _some(context: TrainingContext, count: int, draw: Generator) -> Tensor:

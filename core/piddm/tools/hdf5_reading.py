@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from piddm.tools import hdf5_child
+from piddm.tools import hdf5_child, memory
 from piddm.tools.errors import PiddmError
 from piddm.tools.files import reading
 from piddm.tools.formats import foreign
@@ -240,7 +240,7 @@ class _Process:
 
 def _storage(node: dict[str, Any]) -> np.ndarray:
     """Return the bytes of an array that is to come, and keep the array with its node."""
-    values = np.empty(node["shape"], np.dtype(node["dtype"]))
+    values = memory.room(tuple(node["shape"]), np.dtype(node["dtype"]))
     node["values"] = values
     return values.reshape(-1).view(np.uint8)
 
