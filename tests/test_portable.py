@@ -116,6 +116,36 @@ def test_a_page_is_whole_in_one_file(tiny_run, tmp_path, monkeypatch):
     assert "import " not in text.partition('<script type="module">')[2]
     about = json.loads(text.partition('type="application/json">')[2].partition("</script>")[0])
     assert about["sizes"]["data"] > about["skeleton"] + 2 * about["halves"]
+    with pytest.raises(
+        PiddmError, match=r"too large for the browser: .* allow more by --largest 1"
+    ):
+        page_file.write_page(tiny_run, tmp_path / "large.html", True, largest=0.01)
+    assert not (tmp_path / "large.html").exists()
+
+
+def test_components_are_kept_once_and_the_graph_comes_back():
+    """As the page puts it together: numbers to their places, then what repeats the components."""
+    draw = np.random.default_rng(0)
+    half = lambda *shape: draw.normal(size=shape).astype("<f2").astype("<f4")  # noqa: E731
+    components = half(8, 300)
+    tensors = {
+        "whole": components, "turned": components.T, "part": components[:, 150:],
+        "turned part": components.T[:150],  # which is how the one above begins
+        "own": half(30, 20), "exact": draw.normal(size=(30, 20)).astype("<f4"),
+    }  # fmt: skip
+    made = [onnx.numpy_helper.from_array(np.ascontiguousarray(v), k) for k, v in tensors.items()]
+    graph = onnx.helper.make_graph([], "g", [], [], initializer=made)
+    content = onnx.helper.make_model(graph).SerializeToString()
+    skeleton, numbers, places, copies = page_file._split(content, components)
+    assert (len(numbers), len(places), len(copies)) == (600, 1, 4)
+    back, at, flat = bytearray(skeleton), 0, components.flatten()
+    for place, length in places:
+        back[place : place + 4 * length] = numbers[at : at + length].astype("<f4").tobytes()
+        at += length
+    for place, rows, columns, down, across, first in copies:
+        index = first + np.arange(rows)[:, None] * down + np.arange(columns) * across
+        back[place : place + 4 * index.size] = flat[index].tobytes()
+    assert bytes(back) == content
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node here")

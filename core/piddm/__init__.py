@@ -31,6 +31,7 @@ pretrained      trained models, by name
 bench           methods side by side
 | view          the page in the browser
 | portable      a student for others: ONNX, a page that runs it
+| estimator     readings in, fields out, for scikit-learn
 conformance     checks of what plugins bring beside equations
 cli             the command line, one file a group of commands
 
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from piddm.api import Run, distill, load_run, make_dataset
     from piddm.data.exporting import export, to_xarray
     from piddm.equation import PDE
+    from piddm.estimator import SensorRegressor
     from piddm.grids.grid import Axis, Grid
     from piddm.plugins.loader import get_pde, list_pdes
     from piddm.plugins.markers import hookimpl
@@ -77,6 +79,7 @@ _HOME = {
     "Integral": "piddm.symbolic.conditions",
     "Neumann": "piddm.symbolic.conditions",
     "Robin": "piddm.symbolic.conditions",
+    "SensorRegressor": "piddm.estimator",
     "PiddmError": "piddm.tools.errors",
     "UsageError": "piddm.tools.errors",
     "get_pde": "piddm.plugins.loader",
@@ -88,8 +91,8 @@ _HOME = {
 
 __all__ = [
     "PDE", "Axis", "Dirichlet", "Grid", "Integral", "Neumann", "PiddmError", "Robin", "Run",
-    "UsageError", "check", "distill", "export", "get_pde", "hookimpl", "import_data", "list_pdes",
-    "load_model", "load_run", "make_dataset", "solve", "to_xarray",
+    "SensorRegressor", "UsageError", "check", "distill", "export", "get_pde", "hookimpl",
+    "import_data", "list_pdes", "load_model", "load_run", "make_dataset", "solve", "to_xarray",
 ]  # fmt: skip
 
 

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class PDE(Specification):
-    """A :class:`~piddm.symbolic.specification.Specification`, which says what it takes, at work."""
+    """An equation, its domain and the law of its inputs: bound to a grid, and solved.
+
+    The arguments are those of :class:`piddm.symbolic.specification.Specification`.
+    """
 
     def __repr__(self) -> str:
         return text_of(self)

@@ -1,4 +1,4 @@
-"""Trained models that come with plugins, opened by name: all that samples and answers need."""
+"""Trained models, opened by name: those of plugins, and those of the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from piddm.equation import PDE
 from piddm.metrics.scores import Scores
 from piddm.plugins.loader import current, get_pde
 from piddm.runs.folder import home
+from piddm.runs.hub import PREFIX, address, fetched
 from piddm.runs.model_card import STUDENT, TEACHER, check_equation, read_card, weights
 from piddm.runs.model_files import build_student, build_teacher
 from piddm.runs.model_weights import fill
@@ -103,10 +104,12 @@ class Pretrained(Run):
 
 
 def load_model(name: str, *, pde: PDE | None = None, device: str = "cpu") -> Pretrained:
-    """Open a trained model that comes with a plugin; ``piddm models`` lists them.
+    """Open a trained model that comes with a plugin, or one of the Hugging Face hub.
 
     Args:
-        name: Its name, such as ``"darcy-64"``.
+        name: Its name, such as ``"darcy-64"``, of which ``piddm models`` has a list; or
+            ``"hf://user/name"``, which is fetched once and then works without a network
+            (:mod:`piddm.runs.hub`).
         pde: The equation, where it is not a registered one.
         device: Where to sample.
 
@@ -114,6 +117,8 @@ def load_model(name: str, *, pde: PDE | None = None, device: str = "cpu") -> Pre
         UsageError: If there is no such model, or the equation's definition has changed since.
         PiddmError: If its files are damaged.
     """
-    folder = current().get("model", name)
+    on_hub = name.startswith(PREFIX)
+    folder = fetched(address(name)) if on_hub else current().get("model", name)
     card = read_card(folder)
+    name = name.replace(PREFIX, "hf/") if on_hub else name
     return Pretrained(name, folder, pde or get_pde(card.config.pde), device)

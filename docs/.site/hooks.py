@@ -11,6 +11,7 @@ import logging
 import re
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 from posixpath import dirname, join, normpath
 from typing import Any
@@ -26,6 +27,7 @@ from piddm.tools.errors import PiddmError
 sys.path.insert(0, str(Path(__file__).parent))
 
 import generated
+import notebooks
 
 log = logging.getLogger("mkdocs.hooks.piddm")
 ROOT = Path(__file__).parents[2]
@@ -61,9 +63,27 @@ def on_files(files: Files, config: Any) -> Files:
     made |= {name: (ROOT / source).read_text() for name, source in COPIED.items()}
     for path, text in made.items():
         files.append(File.generated(config, path, content=text))
+    for path in sorted(notebooks.TUTORIALS.glob("*.ipynb")):
+        for name, content in tutorial(path).items():
+            files.append(File.generated(config, f"tutorials/{name}", content=content))
     if (text := demonstration()) is not None:
         files.append(File.generated(config, DEMONSTRATION, content=text))
     return files
+
+
+@cache
+def _run(path: Path, text: str) -> dict[str, str | bytes]:
+    text, pictures = notebooks.shown(path)
+    return {path.with_suffix(".md").name: text, **pictures}
+
+
+def tutorial(path: Path) -> dict[str, str | bytes]:
+    """Return a notebook's page, run, and its pictures; what fails is a warning."""
+    try:
+        return _run(path, path.read_text("utf-8"))
+    except notebooks.CellError as error:
+        log.warning("%s", error)
+        return {path.with_suffix(".md").name: f"# {path.stem}\n\nIt failed.\n"}
 
 
 def demonstration() -> str | None:
@@ -90,6 +110,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
             return found[0]
         whole = normpath(join(dirname(source), path))
         name = back.get(whole, whole.removeprefix("docs/"))
+        if name.endswith(".ipynb") and name.removeprefix("tutorials/") != page.file.name + ".ipynb":
+            name = name.replace(".ipynb", ".md")  # as it is shown; its own page has the file
         if files.get_file_from_path(name) is None:
             return text  # a file of the source, which is no page
         up = "../" * page.file.src_uri.count("/")

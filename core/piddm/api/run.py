@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -12,25 +11,25 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from piddm.api.pushing import push
+from piddm.api.shown_run import ShownRun
 from piddm.data.no_equation import needed
 from piddm.grids.means import mean_square, node_weights
-from piddm.metrics.scores import Scores, in_calls
+from piddm.metrics.scores import Scores
 from piddm.numerics.correction import Corrected, Move
 from piddm.reports.run_page import write_report
 from piddm.residuals.norms import mean_squares
 from piddm.residuals.residual import Fields, Residual
 from piddm.runs.asking import question
 from piddm.runs.chaining import chained
-from piddm.runs.stages import Distillation
 from piddm.students.refinement import refine
 from piddm.tasks.ensemble import BATCH, answer
 from piddm.tasks.observation_files import read_observations
 from piddm.tasks.observations import Observations
 from piddm.tasks.solution import Solution
 from piddm.teachers.sampling import last, noises
-from piddm.tools.errors import PiddmError, UsageError
+from piddm.tools.errors import UsageError
 from piddm.tools.memory import require
-from piddm.tools.notebooks import Shown, html, lines
 from piddm.tools.progress import follow
 from piddm.training.physics import NORMS, PhysicsLoss
 
@@ -44,7 +43,7 @@ UNMEASURED = 0.01
 the solver ``guided`` takes a teacher's to be."""
 
 
-class Run(Distillation, Shown):
+class Run(ShownRun):
     """A run's folder and what can be asked of it; files are read when they are first needed.
 
     What it has is told in :class:`piddm.runs.workspace.Workspace`, what is done for it in
@@ -96,6 +95,9 @@ class Run(Distillation, Shown):
                 the student's pairs.
             correct: Whether to bring the samples onto the equation, and which values move for it:
                 see :meth:`correct`, which also says which of them got there.
+
+        Raises:
+            UsageError: If a number or a source is none, or there is no equation to refine by.
         """
         if count < 1 or refine < 0:
             raise UsageError("ask for at least 1 sample and at least 0 steps of refinement")
@@ -174,7 +176,12 @@ class Run(Distillation, Shown):
         return self.corrections.project(fields, move, progress)
 
     def moved(self, before: Fields, after: Fields) -> float:
-        """Return the mean square of what a step changed, fields over their standard deviations."""
+        """Return the mean square of what a step changed, fields over their standard deviations.
+
+        Args:
+            before: Fields ``{name: (count, *axes)}``.
+            after: The same, after the step.
+        """
         scale, weights = self.packing.field_scale(), node_weights(self.residual.grid)
         parts = [mean_square(((after[k] - before[k]) / scale[k]).double(), weights) for k in scale]
         return float(torch.stack(parts).mean())
@@ -253,28 +260,30 @@ class Run(Distillation, Shown):
             write_report(self)
         return self.metrics
 
-    def in_words(self) -> str:
-        """Return folder, settings and scores in a few lines; no model is read."""
-        config, nodes = self.config, " × ".join(map(str, self.grid.shape))
-        rows = {
-            "folder": str(self.path) if self.opened else "made when it is first needed",
-            "preset": f"{config.preset}, {nodes} nodes, seed {config.seed}",
-            "teacher": f"{config.teacher.name}, network {config.network.name}",
-            "student": config.student.name,
-        }
-        with suppress(PiddmError):
-            for name, scores in self.scores().items() if self.opened else ():
-                if name in ("truth", "teacher", "student"):
-                    calls = "" if scores.nfe is None else f", {in_calls(scores.nfe)}"
-                    said = f"energy distance {scores.energy_distance:.2g}{calls}"
-                    if (error := scores.pde_error_normalised) is not None:
-                        said = f"PDE error {error:.2g}, {said}"
-                    rows[name] = f"{rows[name]}; {said}" if name in rows else said
-        return lines(f"{self.pde.name}: a run" + ("" if "truth" in rows else ", not scored"), rows)
+    def push(
+        self, to: str, *, teacher: bool = True, private: bool = False, licence: str = "",
+        progress: bool = True,
+    ) -> str:  # fmt: skip
+        """Send the student to the Hugging Face hub, with a page made from its scores.
 
-    def _repr_html_(self) -> str:
-        picture = self.path / "figures" / "samples.png" if self.opened else None
-        return html(self.in_words(), picture if picture and picture.is_file() else None)
+        Others open it by ``piddm.load_model("hf://user/name")``. Weights are sent in half precision
+        as safetensors, scored anew as they are sent; the run's own folder stays as it is.
+
+        Args:
+            to: ``user/name``.
+            teacher: Whether the teacher is sent too.
+            private: Whether a repository that is made is nobody else's to see.
+            licence: Licence of the weights, as the hub names it: ``"mit"``.
+            progress: Whether to show progress, on standard error.
+
+        Returns:
+            The address of what was sent.
+
+        Raises:
+            UsageError: If the extra ``hub`` is missing, or nobody is signed in who may do that.
+            PiddmError: If there is no student, or the hub cannot be reached.
+        """
+        return push(self, to, teacher=teacher, private=private, licence=licence, progress=progress)
 
     def plot(self, count: int = 3, seed: int = 0, source: Source = "student") -> Figure:
         """Return a picture of samples, each with its residual over the equation's scale.

@@ -29,6 +29,9 @@ def export(
         Path | None,
         typer.Option(help="For --to page: onnxruntime-web's npm package, instead of npm pack."),
     ] = None,
+    largest: Annotated[
+        float, typer.Option(min=0, help="For --to page: megabytes that it may have.")
+    ] = 6.0,
     out: Annotated[Path | None, typer.Option(help="File to write.")] = None,
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -52,7 +55,7 @@ def export(
     else:
         from piddm.portable.page_file import write_page
 
-        told = write_page(loaded, target, unpolished, runtime, options.say)
+        told = write_page(loaded, target, unpolished, runtime, options.say, largest)
         typer.echo(f"{told['checked']:.1e} deviations from torch at most; "
                    f"{told['away']:.2g} from the student itself, root mean square: "
                    f"{told['why']}")  # fmt: skip

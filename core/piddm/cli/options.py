@@ -63,7 +63,12 @@ NewestOf = Annotated[
     str | None, typer.Option("--pde", help="Instead of a folder: the equation's newest run.")
 ]
 Model = Annotated[
-    str | None, typer.Option("--model", help="Instead: a trained model; piddm models names them.")
+    str | None,
+    typer.Option(
+        "--model",
+        help="Instead: a trained model; piddm models names some, hf://USER/NAME is on the "
+        "Hugging Face hub.",
+    ),
 ]
 Interpolation = Annotated[str, typer.Option(help="linear or cubic, between nodes.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file of --out.")]

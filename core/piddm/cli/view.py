@@ -39,10 +39,14 @@ def view(
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, min(processors - 1, 8))))
     first = _first(run, pde, model, size, data, device)
     from piddm.plugins.loader import current
+    from piddm.runs.hub import PREFIX, address, fetched
 
     others = {e.name: model_subject(e.name, device) for e in current().list_all("model")}
-    if model is not None:
-        current().get("model", model)  # a wrong name shows before the page opens
+    if model is not None:  # a wrong name shows before the page opens
+        if model.startswith(PREFIX):
+            fetched(address(model))
+        else:
+            current().get("model", model)
     serve(Subjects(first, others), port, not no_browser, options.say, typer.echo)
 
 

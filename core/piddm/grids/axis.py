@@ -159,6 +159,7 @@ class Axis:
 
         With both ends, :math:`-\cos(\pi i/(n-1))` (Gauss-Lobatto); ``centre`` has
         :math:`-\cos(\pi (i + 1/2)/n)` (Gauss), none of them at a wall; of an interval from -1 to 1.
+        The arguments are those of the class; Raises: UsageError, if the location is another one.
         """
         named = _location(location)
         if not isinstance(named, str):

@@ -94,7 +94,11 @@ class Grid:
         return tuple(axis.periodic for axis in self.axes.values())
 
     def index(self, name: str) -> int:
-        """Position of an axis among the grid's dimensions."""
+        """Position of an axis among the grid's dimensions.
+
+        Raises:
+            UsageError: If there is no such axis.
+        """
         if name not in self.axes:
             raise UsageError(f"the grid has no axis {name!r}{nearest(name, self.names)}")
         return self.names.index(name)

@@ -30,6 +30,9 @@ class Method(ABC):
         Args:
             module: :attr:`trained`, which may be wrapped.
             step: Number of the step, from which all random numbers come.
+
+        Raises:
+            PiddmError: If it is not written and something is trained.
         """
         raise PiddmError(f"the method {type(self).__name__} trains something and has no loss")
 

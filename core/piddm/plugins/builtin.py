@@ -187,6 +187,11 @@ def piddm_register_commands(register):
         f"{room}.export:export",
     )
     register.lazy(
+        "push",
+        "Send a run's student to the Hugging Face hub, with a page made from its scores.",
+        f"{room}.push:push",
+    )
+    register.lazy(
         "bench",
         "Compare methods on the same data, network and budget, over several seeds.",
         f"{room}.bench:bench",

@@ -5,7 +5,8 @@ ONNX Runtime in WebAssembly; from sensors it finds the linear part's answer at o
 student's by a few calls (:mod:`piddm.solvers._linear_part`, the same steps). Nothing is fetched.
 
 To be small, weights and principal components are in half precision, and components that hold less
-than :data:`LEFT` of the variance together are left out. How far such a student is from the run's
+than :data:`LEFT` of the variance together are left out; those that the graph has too, whole, in
+part or transposed, are kept once. How far such a student is from the run's
 own is measured, told, and added to what a sensor may be wrong by.
 """
 
@@ -37,8 +38,8 @@ from piddm.tools.errors import PiddmError, UsageError
 LEFT = 5e-5
 """Share of the variance that principal components which are left out may hold."""
 
-LARGEST = 20_000_000
-"""Bytes of a page, at most: a browser would be long about more."""
+LARGEST = 6.0
+"""Megabytes of a page, at most, unless more are asked for: a browser would be long about them."""
 
 AGREE = 1e-4
 """Largest difference to torch, in deviations."""
@@ -72,7 +73,7 @@ class Coloured(nn.Module):
 
 def write_page(
     run: Run, path: Path, unpolished: bool = False, package: Path | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = print, largest: float = LARGEST,
 ) -> dict[str, Any]:  # fmt: skip
     """Write the page; returns ``checked`` and ``away``, in deviations, and ``why``.
 
@@ -82,6 +83,7 @@ def write_page(
         unpolished: Whether to leave out the Newton step that a student may end with.
         package: The runtime's npm package, see :func:`piddm.portable.runtime.runtime`.
         say: Prints remarks.
+        largest: Megabytes that it may have.
 
     Raises:
         UsageError: If the page cannot show such fields, or ONNX has no such operations.
@@ -114,10 +116,11 @@ def write_page(
     about |= {"noise": math.hypot(run.model_error, away), "sizes": {"data": len(data),
               "runtime": size}}  # fmt: skip
     text = _html(about, {"data": packed(data), "runtime": module}, script)
-    if len(text.encode()) > LARGEST:
+    if (size := len(text.encode()) / 1e6) > largest:
         raise PiddmError(
-            f"this student is too large for a browser: a page of {len(text) / 1e6:.0f} MB, and "
-            f"{LARGEST / 1e6:.0f} are the most; take a smaller network"
+            f"this student is too large for the browser: a page of {size:.1f} MB, and {largest:g} "
+            "are the most; take a smaller network (about 1.5 million weights fit, as burgers-64 "
+            f"has), or allow more by --largest {math.ceil(size)}"
         )
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -151,8 +154,9 @@ def _small(student: Student) -> Student:
 def _parts(content: bytes, student: Student) -> tuple[dict[str, Any], bytes]:
     """Return a graph and the colour as bytes, and where what is in them."""
     packing = student.packing
-    rank, skeleton, weights, places = packing.rank(), *_split(content)
+    rank = packing.rank()
     colour = {"components": packing.components[:rank]}
+    skeleton, weights, places, copies = _split(content, colour["components"].flatten(1).numpy())
     if bool(packing.spectrum.any()) or not rank:
         colour |= {"spectrum": packing.spectrum, "basis_0": packing.basis_0,
                    "basis_1": packing.basis_1}  # fmt: skip
@@ -162,7 +166,8 @@ def _parts(content: bytes, student: Student) -> tuple[dict[str, Any], bytes]:
     halves = np.concatenate(numbers).view(np.uint8).reshape(-1, 2)
     floats = np.concatenate([v.flatten().numpy().astype("<f4") for v in exact.values()])
     told = {
-        "skeleton": len(skeleton), "places": places, "halves": len(halves),
+        "skeleton": len(skeleton), "places": places, "copies": copies,
+        "halves": len(halves),
         "arrays": {k: v.numel() for k, v in colour.items()},
         "exact": {k: v.numel() for k, v in exact.items()},
     }  # fmt: skip
@@ -170,23 +175,47 @@ def _parts(content: bytes, student: Student) -> tuple[dict[str, Any], bytes]:
     return told, b"".join(parts)
 
 
-def _split(content: bytes) -> tuple[bytes, np.ndarray, list[list[int]]]:
-    """Return a graph without its large tensors, their numbers, and where each belongs."""
+def _split(
+    content: bytes, components: np.ndarray
+) -> tuple[bytes, np.ndarray, list[list[int]], list[list[int]]]:
+    """Return a graph without its large tensors, their numbers, and where each belongs.
+
+    Those that repeat the components come last: where each belongs, and how it is read there.
+    """
     import onnx
 
-    whole, parts, places = bytearray(content), [], []
+    whole, parts, places, copies, after = bytearray(content), [], [], [], 0
     model = onnx.load_model_from_string(content)
     tensors = [t for t in model.graph.initializer if len(t.raw_data) > 512 and t.data_type == 1]
     for tensor in tensors:
         values = np.frombuffer(tensor.raw_data, "<f4")
         half = values.astype("<f2")
-        at = content.find(tensor.raw_data)
+        at = content.find(tensor.raw_data, after)  # in order: one may be the beginning of another
         if at < 0 or not np.array_equal(half.astype("<f4"), values):
             continue  # not to be rounded: it stays as it is
+        after = at + len(tensor.raw_data)
         whole[at : at + len(tensor.raw_data)] = bytes(len(tensor.raw_data))
+        if (copy := _repeated(values.reshape(tensor.dims), components)) is not None:
+            copies.append([at, *copy])
+            continue
         parts.append(half)
         places.append([at, len(half)])
-    return bytes(whole), np.concatenate(parts) if parts else np.zeros(0, "<f2"), places
+    return bytes(whole), np.concatenate(parts) if parts else np.zeros(0, "<f2"), places, copies
+
+
+def _repeated(values: np.ndarray, components: np.ndarray) -> list[int] | None:
+    """Return how a matrix is read from the components, where it is one of theirs or its transpose.
+
+    Its rows and columns, the steps down and across among the components' numbers, and the first.
+    """
+    rank, width = components.shape
+    for own, down, across in ((values, width, 1), (values.T, 1, width)):
+        if own.ndim != 2 or not rank or len(own) != rank:
+            continue
+        for first in range(0, width - own.shape[1] + 1, own.shape[1]):
+            if np.array_equal(own, components[:, first : first + own.shape[1]]):
+                return [*values.shape, down, across, first]
+    return None
 
 
 def _about(run: Run, student: Student) -> dict[str, Any]:

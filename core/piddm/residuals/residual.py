@@ -95,7 +95,13 @@ class Residual(ABC):
 
     @abstractmethod
     def terms(self, fields: Fields) -> dict[str, dict[str, Tensor]]:
-        """Return the terms whose sum each equation is, for its scale and for diagnosis."""
+        """Return the terms whose sum each equation is, for its scale and for diagnosis.
+
+        By name of the equation and of the term, each of the shape of the equation's rows.
+
+        Args:
+            fields: ``(batch, *axes)`` by name, params ``(batch,)``.
+        """
 
     def tangent(
         self, fields: Fields, directions: Fields

@@ -62,6 +62,10 @@ def make_dataset(
         seed: Seed of the inputs.
         path: HDF5 file to write; solutions then survive an interruption until it is written.
         progress: Whether to show progress, on standard error.
+
+    Raises:
+        UsageError: If a name, a number or a size is not valid.
+        PiddmError: If the equation cannot be solved.
     """
     pde = get_pde(pde) if isinstance(pde, str) else pde
     if count < 1:

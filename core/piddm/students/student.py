@@ -35,7 +35,9 @@ class Student(nn.Module, ABC):
         """Leave out the step of a solver that ends it, where one does."""
 
     def solution(self, x: Tensor) -> Tensor | None:
-        """Return packed states with the inputs of packed ``x``, whatever else ``x`` holds.
+        """Return packed states with the inputs of packed ``x``, ``(batch, channel, *image)``.
+
+        Whatever else ``x`` holds does not count.
 
         None, as here, of a student that only draws.
         """

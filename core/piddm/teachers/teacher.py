@@ -47,10 +47,14 @@ class Teacher(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, x0: Tensor, generator: Generator) -> Tensor:
-        """Return the training loss on a batch of data.
+        """Return the training loss on a batch of data, a scalar.
 
         Of several processes each has its share of the batch; what is drawn for it is drawn for the
         whole and shared alike (:func:`piddm.tools.ranks.drawn`), else all add the same noise.
+
+        Args:
+            x0: Packed states ``(batch, channel, *image)``.
+            generator: The only source of chance.
         """
 
     @abstractmethod
@@ -62,6 +66,10 @@ class Teacher(nn.Module, ABC):
         """Integrate from white noise to data; yield the state after each step, the last is x0.
 
         Differentiable by the noise: who needs no gradients turns them off.
+
+        Args:
+            noise: White noise ``(batch, channel, *image)``.
+            steps: Steps of the integration.
         """
 
     def turn(self, y: Tensor, t: Tensor) -> Tensor:
@@ -86,5 +94,8 @@ class Teacher(nn.Module, ABC):
         return twin
 
     def forward(self, x0: Tensor, generator: Generator) -> Tensor:
-        """Return the training loss, so that wrappers of modules (data parallelism) see the call."""
+        """Return the training loss, so that wrappers of modules (data parallelism) see the call.
+
+        The arguments are those of :meth:`loss`.
+        """
         return self.loss(x0, generator)

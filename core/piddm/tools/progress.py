@@ -13,7 +13,14 @@ from piddm.tools import ranks
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a stage stands, for a progress bar, a log or an early stop."""
+    """Where a stage stands, for a progress bar, a log or an early stop.
+
+    Args:
+        stage: Name of the stage.
+        done: Steps that are done.
+        total: Steps that there are.
+        values: Numbers of this step by name, such as ``{"loss": 0.1}``.
+    """
 
     stage: str
     done: int

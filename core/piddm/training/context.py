@@ -81,7 +81,11 @@ class TrainingContext:
         return torch.cat([ranks.share(batch) for batch in batches])
 
     def every(self, batch: Tensor) -> Tensor:
-        """Return the parts of all processes, of one size, without gradients."""
+        """Return the parts of all processes, of one size, without gradients.
+
+        Args:
+            batch: This process' part, ``(n, ...)``; with p processes ``(p n, ...)`` comes back.
+        """
         return ranks.every(batch)
 
     def away(self, x: Tensor) -> Tensor:

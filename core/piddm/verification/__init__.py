@@ -54,7 +54,12 @@ ALL: dict[str, Callable[..., Check]] = {
 
 @dataclass(frozen=True)
 class Verification:
-    """The outcome of the checks of one equation."""
+    """The outcome of the checks of one equation.
+
+    Args:
+        pde: Its name.
+        checks: What each measured.
+    """
 
     pde: str
     checks: tuple[Check, ...]

@@ -33,6 +33,8 @@ def solver_agreement(pde: PDE, seed: int = 0, size: NodeCounts | None = None) ->
 
     Both start from the inputs that ``simulate`` drew. Two ways to discretise one equation differ
     by their errors, which fall with the spacing to the first order or better.
+
+    The arguments are those of ``verify``.
     """
     if pde.simulate is None:
         return Check(NAME, True, "data come from the derived solver", applies=False)

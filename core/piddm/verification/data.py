@@ -112,6 +112,8 @@ def floor(pde: PDE, seed: int = 0, size: NodeCounts | None = None) -> Check:
 
     In float32 a fine grid or a high derivative magnifies the rounding of the data themselves,
     which no residual can help: it must then be near what this alone leaves.
+
+    The arguments are those of ``verify``.
     """
     data = data_of(pde, seed, size)
     rounded = {k: v.float() for k, v in data.fields.items()}
@@ -182,7 +184,10 @@ def contrasts(pde: PDE, data: Data, seed: int = 0) -> dict[str, dict[str, Tensor
 
 
 def truth_against_zero(pde: PDE, seed: int = 0, size: NodeCounts | None = None) -> Check:
-    """Check that the residual tells data from zero fields and from data with a tenth of noise."""
+    """Check that the residual tells data from zero fields and from data with a tenth of noise.
+
+    The arguments are those of ``verify``.
+    """
     name = "truth_against_zero"
     data = data_of(pde, seed, size)
     with torch.no_grad():
@@ -201,7 +206,10 @@ def truth_against_zero(pde: PDE, seed: int = 0, size: NodeCounts | None = None) 
 
 
 def scales(pde: PDE, seed: int = 0, size: NodeCounts | None = None) -> Check:
-    """Report the size of each term of each equation, and warn of those that say nothing."""
+    """Report the size of each term of each equation, and warn of those that say nothing.
+
+    The arguments are those of ``verify``.
+    """
     data = data_of(pde, seed, size)
     with torch.no_grad():
         terms = data.residual.terms(data.fields)

@@ -25,7 +25,10 @@ NAME = "rows"
 
 
 def rows(pde: PDE, seed: int = 0, size: NodeCounts | None = None) -> Check:
-    """Check that there is a row for every unknown, and that rows touch what they declare."""
+    """Check that there is a row for every unknown, and that rows touch what they declare.
+
+    The arguments are those of ``verify``.
+    """
     residual, fields = tiny(pde, 1)
     table: list[dict[str, Any]] = []
     wrong = []

@@ -84,6 +84,13 @@ class Arrays(ABC):
 
         Numbers are as stored, in this machine's order of bytes; those that the file marks as
         missing are NaN.
+
+        Args:
+            key: The array's name in the file.
+            at: A slice for each of its axes.
+
+        Raises:
+            PiddmError: If there is no such array.
         """
         shape = self[key].shape
         index = [slice(None)] * len(shape) if at is None else list(at)
@@ -152,7 +159,7 @@ class Held(Arrays):
 
     Args:
         path: The file that they are from.
-        arrays: The arrays.
+        arrays: The arrays by key, of any shape.
         attributes: What the file says of itself.
         skipped: What cannot be read, and why.
     """

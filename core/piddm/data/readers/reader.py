@@ -17,7 +17,12 @@ class Reader(ABC):
 
     @abstractmethod
     def opens(self, path: Path, first: bytes) -> bool:
-        """Return whether a file, or a folder, is of the format, by its first bytes."""
+        """Return whether a file, or a folder, is of the format.
+
+        Args:
+            path: The file or folder.
+            first: Its first bytes; none of a folder.
+        """
 
     @abstractmethod
     def arrays(self, path: Path) -> Arrays:

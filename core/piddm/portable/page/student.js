@@ -27,7 +27,7 @@ export function white(size, seed) {
 
 export class Network {
   static async open(about) {
-    const {skeleton, places, halves: count, arrays, exact, sizes, image} = about;
+    const {skeleton, places, copies, halves: count, arrays, exact, sizes, image} = about;
     const data = unpacked(bytes("data"), sizes.data);
     const graph = data.slice(0, skeleton);
     const numbers = halves(data.subarray(skeleton, skeleton + count), data.subarray(skeleton + count, skeleton + 2 * count));
@@ -35,6 +35,11 @@ export class Network {
     for (const [place, length] of places) { graph.set(new Uint8Array(numbers.slice(at, at + length).buffer), place); at += length; }
     const found = {}, floats = new Float32Array(data.slice(skeleton + 2 * count).buffer);
     for (const [name, length] of Object.entries(arrays)) { found[name] = numbers.slice(at, at + length); at += length; }
+    for (const [place, rows, columns, down, across, first] of copies) {
+      const own = new Float32Array(rows * columns);
+      for (let i = 0; i < own.length; i++) own[i] = found.components[first + Math.floor(i / columns) * down + (i % columns) * across];
+      graph.set(new Uint8Array(own.buffer), place);
+    }
     at = 0;
     for (const [name, length] of Object.entries(exact)) { found[name] = floats.slice(at, at + length); at += length; }
     const module = new Blob([unpacked(bytes("runtime"), sizes.runtime)], {type: "application/wasm"});
