@@ -16,6 +16,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -178,10 +179,13 @@ def told(text: str, value: Any, pictures: Pictures) -> list[str]:
     )
     if value is None:
         return parts
-    if hasattr(value, "_repr_html_"):
-        return [*parts, f'<div class="cell-output">{value._repr_html_()}</div>']
-    if hasattr(value, "savefig"):
+    if hasattr(value, "savefig"):  # first: a figure's HTML is nothing
         return [*parts, f"![What the cell above draws]({pictures.keep(value)})"]
+    if hasattr(value, "_repr_html_"):
+        # Formulas as the site's own are written; hooks.py turns them into MathML.
+        text = re.sub(r"\$([^$]+)\$", r'<span class="arithmatex">\\(\1\\)</span>',
+                      value._repr_html_())  # fmt: skip
+        return [*parts, f'<div class="cell-output">{text}</div>']
     return [*parts, f'<div class="cell-output"><pre>{escape(repr(value))}</pre></div>']
 
 

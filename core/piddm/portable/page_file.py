@@ -119,8 +119,8 @@ def write_page(
     if (size := len(text.encode()) / 1e6) > largest:
         raise PiddmError(
             f"this student is too large for the browser: a page of {size:.1f} MB, and {largest:g} "
-            "are the most; take a smaller network (about 1.5 million weights fit, as burgers-64 "
-            f"has), or allow more by --largest {math.ceil(size)}"
+            "are the most; take a smaller network (about 1.5 million weights fit"
+            f"), or allow more by --largest {math.ceil(size)}"
         )
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
