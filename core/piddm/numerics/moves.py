@@ -76,6 +76,7 @@ class Derivatives:
         row_scale: Scale by name of row.
         fields: The states.
         by: Names of the fields and params to differentiate by.
+        backwards: Whether backwards is sure to be asked for: at once is then cheaper.
 
     Attributes:
         rows: The scaled rows, ``(batch, rows)``.
@@ -83,15 +84,22 @@ class Derivatives:
 
     def __init__(
         self, residual: Residual, row_scale: Mapping[str, float], fields: Fields,
-        by: tuple[str, ...],
+        by: tuple[str, ...], backwards: bool = True,
     ) -> None:  # fmt: skip
-        self._residual, self._scale = residual, row_scale
+        self._residual, self._scale, self._by = residual, row_scale, by
         self.fields = {k: v.detach() for k, v in fields.items()}
+        self._graph = self._recorded() if backwards else None
+        with torch.no_grad():
+            self.rows = self._graph[1].detach() if self._graph else (
+                self._flat(residual(self.fields), 1)
+            )  # fmt: skip
+
+    def _recorded(self) -> tuple[dict[str, Tensor], Tensor]:
+        """Return what is differentiated by, and the rows with their graph."""
         with torch.inference_mode(False), torch.enable_grad():
-            self._leaves = {k: self.fields[k].clone().requires_grad_() for k in by}
-            others = {k: v.clone() for k, v in self.fields.items() if k not in by}
-            self._rows = self._flat(residual({**others, **self._leaves}), 1)
-        self.rows = self._rows.detach()
+            leaves = {k: self.fields[k].clone().requires_grad_() for k in self._by}
+            others = {k: v.clone() for k, v in self.fields.items() if k not in self._by}
+            return leaves, self._flat(self._residual({**others, **leaves}), 1)
 
     def push(self, directions: Fields) -> Tensor:
         """Return the change of the rows along a direction, ``(batch, rows)``."""
@@ -100,11 +108,14 @@ class Derivatives:
 
     def pull(self, multipliers: Tensor) -> dict[str, Tensor]:
         """Return the transposed product with ``(batch, rows)``, by name."""
+        if self._graph is None:
+            self._graph = self._recorded()
+        leaves, rows = self._graph
         found = torch.autograd.grad(
-            self._rows, list(self._leaves.values()), multipliers,
+            rows, list(leaves.values()), multipliers,
             retain_graph=True, allow_unused=True, materialize_grads=True,
         )  # fmt: skip
-        return dict(zip(self._leaves, found, strict=True))
+        return dict(zip(leaves, found, strict=True))
 
     def _flat(self, rows: Mapping[str, Tensor], lead: int) -> Tensor:
         parts = [v.flatten(lead) / self._scale[k] for k, v in rows.items()]

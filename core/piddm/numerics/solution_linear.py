@@ -25,6 +25,9 @@ class SolutionLinearisation(Linearisation):
         interior: Its unknown nodes.
         by: Derivatives at the states.
         inverse: Applies P to ``(batch, inner rows and integrals)``, or its transpose.
+
+    Attributes:
+        inverse: The same.
     """
 
     def __init__(
@@ -32,7 +35,7 @@ class SolutionLinearisation(Linearisation):
         inverse: Callable[[Tensor, bool], Tensor],
     ) -> None:  # fmt: skip
         self._name, self._params, self._interior, self._by = name, params, interior, by
-        self._inverse = inverse
+        self.inverse = inverse
         self.rows = by.rows
 
     def solve(
@@ -44,7 +47,7 @@ class SolutionLinearisation(Linearisation):
             first = interior.by_conditions(target)
             rest = target - self._by.push({name: first})
         solved = minimal_residual(
-            self._matrix, lambda v: self._inverse(v, False),
+            self.product, lambda v: self.inverse(v, False),
             interior.pick(rest), iterations, enough,
         )  # fmt: skip
         inner, params = self._split(solved)
@@ -69,7 +72,7 @@ class SolutionLinearisation(Linearisation):
             rest = target - self.push(first)
         enough = target.new_full((len(target),), tolerance)
         inner, left = minimal_error(
-            self._matrix, lambda v: self._inverse(v, False),
+            self.product, lambda v: self.inverse(v, False),
             interior.pick(rest), iterations, enough,
         )  # fmt: skip
         move = interior.spread(inner)
@@ -89,13 +92,13 @@ class SolutionLinearisation(Linearisation):
         if interior.conditions:
             first = interior.by_conditions(rows)
             rows = rows - self.push(first)
-        move = interior.spread(self._inverse(interior.pick(rows), False))
+        move = interior.spread(self.inverse(interior.pick(rows), False))
         return move if first is None else move + first
 
     def mean_adjoint(self, gradient: Tensor) -> Tensor:
         """Apply the transpose of :meth:`mean_inverse` to ``(batch, *grid.shape)``."""
         interior = self._interior
-        solved = self._inverse(interior.gather(gradient), True)
+        solved = self.inverse(interior.gather(gradient), True)
         multipliers = interior.place(solved)
         if interior.conditions:
             left = gradient - self.pull(multipliers)
@@ -108,7 +111,7 @@ class SolutionLinearisation(Linearisation):
         none = given.new_zeros(len(given))
         own = [interior.gather(given), *(gradients.get(k, none)[:, None] for k in self._params)]
         solved = minimal_residual(
-            self._transposed, lambda v: self._inverse(v, True),
+            self._transposed, lambda v: self.inverse(v, True),
             torch.cat(own, dim=1), iterations,
         )  # fmt: skip
         multipliers = interior.place(solved)
@@ -129,7 +132,8 @@ class SolutionLinearisation(Linearisation):
         inner = solved[:, : solved.shape[1] - len(params)]
         return inner, {k: solved[:, inner.shape[1] + i] for i, k in enumerate(params)}
 
-    def _matrix(self, solved: Tensor) -> Tensor:
+    def product(self, solved: Tensor) -> Tensor:
+        """Return the rows' change by ``(batch, inner nodes and params)``."""
         inner, params = self._split(solved)
         move = {self._name: self._interior.spread(inner)}
         return self._interior.pick(self._by.push(move | params))

@@ -28,6 +28,7 @@ import torch
 from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
+from piddm.numerics.algebra.line_recursion import LineRecursion
 from piddm.numerics.algebra.separable import SeparableInverse
 from piddm.numerics.interior import Interior, Unsuited
 from piddm.numerics.jacobian import Jacobian
@@ -35,6 +36,10 @@ from piddm.numerics.moves import Derivatives, Moves
 from piddm.numerics.own_derivative import own_colours, own_derivative
 from piddm.numerics.solution_linear import SolutionLinearisation
 from piddm.residuals.residual import Fields, Residual
+
+EXACT, OTHER = 1e-8, 1.7
+"""Rest over the right side at which an inverse counts as exact, and the params, over those of a
+typical state, at which that is tried."""
 
 LEAST = 0.05
 """Least coefficient of a row over the mean one: where a medium is not positive, nothing helps."""
@@ -99,6 +104,7 @@ class SolutionMoves(Moves):
             other = {k: v + torch.randn(v.shape, generator=draw).to(v) for k, v in state.items()}
             if torch.allclose(self.own(self._derivatives(other)), self._own, rtol=1e-9):
                 self._colours = None  # a constant coefficient: there is nothing to divide by
+        self._lines = self._recursion(state, params)
 
     def _interior(self, state: Fields, free: np.ndarray) -> Interior:
         residual = self.residual
@@ -126,10 +132,31 @@ class SolutionMoves(Moves):
             raise Unsuited("more than one unknown param, or no integral for it")
         return Interior(matrix, residual.grid, inner, rim, integrals, at)
 
+    def _recursion(self, state: Fields, params: tuple[str, ...]) -> LineRecursion | None:
+        """Return what inverts at each state's own params, where that is exact."""
+        if not params or self.params:
+            return None
+        try:
+            lines = LineRecursion(self._inverse)
+        except ValueError:
+            return None
+        draw = torch.Generator().manual_seed(0)
+        other = {k: v + torch.randn(v.shape, generator=draw).to(v) for k, v in state.items()}
+        here = self._by(lines, self._derivatives(other | {k: OTHER * state[k] for k in params}))
+        rows = torch.randn(1, self.interior.reduced.shape[0], generator=draw).to(here.rows)
+        left = here.product(here.inverse(rows, False)) - rows
+        return lines if float(left.norm() / rows.norm()) < EXACT else None
+
+    def _by(self, lines: LineRecursion, by: Derivatives) -> SolutionLinearisation:
+        """Linearise where times follow from the ones before."""
+        inner = self.interior
+        inverse = lines.at(lambda v: inner.pick(by.push({self.name: inner.spread(v)})), by.rows)
+        return SolutionLinearisation(self.name, self.params, inner, by, inverse.solve)
+
     def _derivatives(self, fields: Fields) -> Derivatives:
         residual = self.residual
         names = (*residual.field_names, *residual.free_params)
-        return Derivatives(residual, self.row_scale, fields, names)
+        return Derivatives(residual, self.row_scale, fields, names, backwards=False)
 
     def own(self, by: Derivatives) -> Tensor:
         """Return the derivative of each inner row by its own node, ``(batch, inner nodes)``."""
@@ -144,8 +171,9 @@ class SolutionMoves(Moves):
 
     def at(self, fields: Fields) -> SolutionLinearisation:
         """Linearise at fields ``(batch, *grid.shape)`` and params ``(batch,)``."""
-        by = self._derivatives(fields)
-        scale = None
+        by, scale = self._derivatives(fields), None
+        if self._lines is not None:
+            return self._by(self._lines, by)
         if self._colours is not None:
             scale = 1 / (self.own(by) / self._own.to(by.rows)).abs().clamp_min(LEAST)
         return SolutionLinearisation(

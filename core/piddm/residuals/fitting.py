@@ -8,21 +8,29 @@ from typing import TYPE_CHECKING, Any
 import sympy
 import torch
 from torch import Tensor
+from torch.func import jvp
 
 from piddm.residuals.residual import Rows
 from piddm.symbolic.operators import D
 from piddm.tools.errors import PiddmError
 
 if TYPE_CHECKING:
+    from piddm.residuals.separated import Separated
     from piddm.symbolic.specification import Specification
 
 caught = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore
 
 Compute = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 
+Linear = Callable[[Tensor], tuple[Tensor, Tensor]]
+
 STEPS, HALVINGS, SETTLED = 20, 5, 1e-4
 """Gauss-Newton steps where a param does not enter linearly, how often each may be halved, and the
 relative step, squared by the last one, at which they end."""
+
+STRAIGHT, LONGEST, NEAR = 0.95, 20, 0.1
+"""Cosine between two steps from which on their sum is that of a geometric series, how many times a
+step it may be, and the length of the first of them, over the param, at most."""
 
 
 class Fit:
@@ -33,21 +41,28 @@ class Fit:
     .. math:: p \leftarrow p - (J_p^T J_p)^{-1} J_p^T R(x, p), \qquad J_p = \partial R/\partial p,
 
     one step where the params enter linearly, which is then exact; else as many as it takes, each
-    halved until it lowers the sum of squares, and one more that gradients pass through.
+    halved until it lowers the sum of squares, and one more that gradients pass through. Where no
+    transform of torch looks on, all but that one are taken on few rows
+    (:mod:`piddm.residuals.separated`).
+
+    Attributes:
+        labels: Names of the rows that depend on a free param.
+        linear: Whether every row is of the first degree in them.
     """
 
     def __init__(self, pde: Specification, rows: Mapping[str, Rows]) -> None:
         self._defaults = {p.name: p.value for p in pde.params if p.free}
-        self._labels = [name for name, r in rows.items() if r.params & set(self._defaults)]
+        self.labels = [name for name, r in rows.items() if r.params & set(self._defaults)]
         free = {p for p in pde.params if p.free}
         conditions = [c.alpha * c.field + c.beta - c.value for c in pde.conditions.values()]
         integrals = [i.integrand - i.value for i in pde.integrals.values()]
         every = [*pde.equations.values(), *conditions, *integrals]
-        self._linear = max((_degree(e, free) for e in every), default=0) <= 1
+        self.linear = max((_degree(e, free) for e in every), default=0) <= 1
 
     def __call__(
-        self, compute: Compute, fields: dict[str, Tensor], missing: list[str]
-    ) -> dict[str, Tensor]:
+        self, compute: Compute, fields: dict[str, Tensor], missing: list[str],
+        small: Separated | None = None,
+    ) -> dict[str, Tensor]:  # fmt: skip
         """Return the fields with values for what is missing, ``(batch,)`` each.
 
         Args:
@@ -55,6 +70,7 @@ class Fit:
                 a name tells parts of one name apart.
             fields: The state.
             missing: Names of the params to find.
+            small: What makes few rows of them.
         """
         like = next(iter(fields.values()))
         batch = like.shape[0]
@@ -62,40 +78,66 @@ class Fit:
         def rows(p: Tensor) -> Tensor:
             named = {name: p[:, k] for k, name in enumerate(missing)}
             out = compute(fields | named)
-            wanted = sorted(k for k in out if k.split("\n")[0] in self._labels)
+            wanted = sorted(k for k in out if k.split("\n")[0] in self.labels)
             parts = [out[k].flatten(1) for k in wanted]
             return torch.cat([v / v.shape[1] ** 0.5 for v in parts], dim=1)
 
+        def linear(p: Tensor) -> tuple[Tensor, Tensor]:
+            value, columns = rows(p), []
+            for seed in torch.eye(p.shape[1]).to(p)[:, None].expand(-1, *p.shape):
+                # A difference is exact where the params enter linearly, and cheaper.
+                columns.append(
+                    rows(p + seed) - value if self.linear else jvp(rows, (p,), (seed.clone(),))[1]
+                )
+            return value, torch.stack(columns, dim=-1)
+
         p = like.new_tensor([self._defaults[name] for name in missing]).repeat(batch, 1)
-        if not self._linear:
-            going = torch.ones_like(p[:, :1], dtype=torch.bool)
+        if not self.linear:
             with torch.no_grad():
-                for _ in range(STEPS):
-                    # A sample that has settled stays, whatever stands beside it.
-                    last, p = p, torch.where(going, self._damped(rows, p), p)
-                    going = going & ((p - last).abs() > SETTLED * p.abs()).any(1, keepdim=True)
-                    # What is under a transform of torch cannot be asked.
-                    if not caught(p) and not bool(going.any()):
-                        break
-        step, value = self._step(rows, p)
-        if not self._linear:
+                if small is None or any(caught(v) for v in fields.values()):
+                    p = self._settled(linear, p)
+                else:
+                    few = small.of(fields, missing)
+                    p = self._settled(few.linearised, p.double()).to(p)
+                    if not any(v.requires_grad for v in fields.values()):
+                        return fields | {name: p[:, k] for k, name in enumerate(missing)}
+        step, value = self._step(linear, p)
+        if not self.linear:
             with torch.no_grad():
                 worse = ~(rows(p - step).square().sum(1) <= value.square().sum(1))
             step = torch.where(worse[:, None], 0.0, step)
         p = p - step
         return fields | {name: p[:, k] for k, name in enumerate(missing)}
 
-    def _step(self, rows: Callable[[Tensor], Tensor], p: Tensor) -> tuple[Tensor, Tensor]:
+    def _settled(self, linear: Linear, p: Tensor) -> Tensor:
+        """Return the params after steps that lower the sum of squares of each sample."""
+        going = torch.ones_like(p[:, 0], dtype=torch.bool)
+        step, value = self._step(linear, p)
+        size, last = value.square().sum(1), torch.zeros_like(step)
+        for _ in range(STEPS):
+            # A sample that has settled stays, whatever stands beside it.
+            longer = _longer(step, last, p)
+            move = torch.where(going[:, None], step * longer, 0.0)
+            for k in range(HALVINGS + 1):
+                next_step, value = self._step(linear, p - move)
+                worse = going & ~(value.square().sum(1) <= size)
+                # What is under a transform of torch cannot be asked.
+                if not caught(worse) and not bool(worse.any()):
+                    break
+                move = torch.where(worse[:, None], move / 2 if k < HALVINGS else 0.0, move)
+            else:
+                next_step, value = self._step(linear, p - move)
+            last = torch.where(longer != 1, 0.0, step)  # no series goes on after its sum
+            p, step, size = p - move, next_step, value.square().sum(1)
+            going = going & (move.abs() > SETTLED * p.abs()).any(1)
+            if not caught(p) and not bool(going.any()):
+                break
+        # The step from there is known already, and squares what is left where rows can vanish.
+        return torch.where((step.abs() <= SETTLED * p.abs()).all(1, keepdim=True), p - step, p)
+
+    def _step(self, linear: Linear, p: Tensor) -> tuple[Tensor, Tensor]:
         """Return the step of Gauss and Newton, ``(batch, params)``, and the rows."""
-        value, columns = rows(p), []
-        for k in range(p.shape[1]):
-            seed = torch.zeros_like(p)
-            seed[:, k] = 1
-            # A difference is exact where the params enter linearly, and cheaper.
-            columns.append(
-                rows(p + seed) - value if self._linear else torch.func.jvp(rows, (p,), (seed,))[1]
-            )
-        jacobian = torch.stack(columns, dim=-1)
+        value, jacobian = linear(p)
         gram = jacobian.mT @ jacobian
         # A param on which no row depends keeps its value.
         lift = torch.diag_embed((gram.diagonal(dim1=-2, dim2=-1) == 0).to(gram))
@@ -108,16 +150,15 @@ class Fit:
             ) from error
         return step, value
 
-    def _damped(self, rows: Callable[[Tensor], Tensor], p: Tensor) -> Tensor:
-        step, value = self._step(rows, p)
-        before = value.square().sum(1)
-        for _ in range(HALVINGS):
-            worse = ~(rows(p - step).square().sum(1) <= before)
-            if not caught(worse) and not bool(worse.any()):
-                return p - step
-            step = torch.where(worse[:, None], step / 2, step)
-        worse = ~(rows(p - step).square().sum(1) <= before)
-        return torch.where(worse[:, None], p, p - step)
+
+def _longer(step: Tensor, last: Tensor, p: Tensor) -> Tensor:
+    """Return how much longer a step should be where steps shrink by a constant ratio (Aitken)."""
+    along, before = (step * last).sum(1, keepdim=True), last.square().sum(1, keepdim=True)
+    own = step.square().sum(1, keepdim=True)
+    near = (last.abs() < NEAR * p.abs()).all(1, keepdim=True)
+    straight = near & (along.abs() > STRAIGHT * (own * before).sqrt())
+    ratio = along / torch.where(straight, before, 1.0)
+    return torch.where(straight & (ratio < 1 - 1 / LONGEST), 1 / (1 - ratio), 1.0)
 
 
 def _degree(expression: Any, symbols: set[Any]) -> float:

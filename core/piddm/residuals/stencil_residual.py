@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from piddm.grids.grid import Grid
-from piddm.residuals import uneven
 from piddm.residuals.compiler import Builder
 from piddm.residuals.fitting import Fit
 from piddm.residuals.programs import (
@@ -24,9 +23,10 @@ from piddm.residuals.programs import (
     Tap,
     run,
 )
+from piddm.residuals.quadratures import weights_of_space
 from piddm.residuals.residual import Fields, Reach, Residual, Rows
 from piddm.residuals.row_places import faces, interior, nodes, orders, reaches
-from piddm.residuals.stencils import quadrature
+from piddm.residuals.separated import Separated
 from piddm.symbolic.conditions import Integral
 from piddm.symbolic.operators import Coordinate, strict
 from piddm.symbolic.winds import split
@@ -78,40 +78,52 @@ class StencilResidual(Residual):
         for name, integral in pde.integrals.items():
             with labelled(name):
                 rows[name] = self._integral_rows(integral)
-        self.rows = rows
+        self.rows, self._names = rows, list(rows)
+        self._separated: dict[frozenset[str], Separated] = {}
         self._program(frozenset())
         self._fit = Fit(pde, rows)
 
     def _program(self, given: frozenset[str]) -> Executable:
         """Return what computes all rows, for params given per sample."""
         if given not in self._programs:
-            builder, pde = Builder(self.grid, self._pde.time_scheme, given), self._pde
-            outputs: dict[str, int] = {}
-            for name, expression in self._equations.items():
-                with labelled(name):
-                    place = interior(expression, pde, self.grid, self._orders)
-                    outputs[name] = builder.value(expression, place)
-            for name in pde.conditions:
-                with labelled(name):
-                    ends = self._faces(name)
-                    field = pde.conditions[name].field
-                    if all(e == field and not any(s.wall for s in at) for e, _, at in ends):
-                        outputs[f"{name}\n0"] = self._pick(builder, name)
-                        self._parts[name] = 1
-                        continue
-                    for k, (expression, _, place) in enumerate(ends):
-                        outputs[f"{name}\n{k}"] = builder.value(expression, place)
-                        self._parts[name] = k + 1
-            for name, integral in pde.integrals.items():
-                with labelled(name):
-                    outputs[name] = self._integral(builder, integral)
+            builder = self._builder(given)
+            outputs = self._outputs(builder, self._names)
             self._programs[given] = builder.program(outputs)
         return self._programs[given]
+
+    def _builder(self, given: frozenset[str]) -> Builder:
+        return Builder(self.grid, self._pde.time_scheme, given)
+
+    def _outputs(self, builder: Builder, names: Collection[str]) -> dict[str, int]:
+        """Return the position of the rows of some names, by name and end."""
+        outputs, pde = dict[str, int](), self._pde
+        for name in names:
+            with labelled(name):
+                if name in pde.equations:
+                    outputs[name] = builder.value(*self._placed(name))
+                elif name in pde.integrals:
+                    outputs[name] = self._integral(builder, pde.integrals[name])
+                else:
+                    outputs |= self._condition(builder, name)
+        return outputs
+
+    def _placed(self, name: str) -> tuple[sympy.Expr, Place]:
+        """Return an equation's expression and place."""
+        expression = self._equations[name]
+        return expression, interior(expression, self._pde, self.grid, self._orders)
+
+    def _condition(self, builder: Builder, name: str) -> dict[str, int]:
+        ends, field = self._faces(name), self._pde.conditions[name].field
+        if all(e == field and not any(s.wall for s in at) for e, _, at in ends):
+            self._parts[name] = 1
+            return {f"{name}\n0": self._pick(builder, name)}
+        self._parts[name] = len(ends)
+        return {f"{name}\n{k}": builder.value(e, at) for k, (e, _, at) in enumerate(ends)}
 
     def _term_program(self, given: frozenset[str]) -> Executable:
         """Return what computes the terms of all rows."""
         if given not in self._terms:
-            builder, pde = Builder(self.grid, self._pde.time_scheme, given), self._pde
+            builder, pde = self._builder(given), self._pde
             outputs: dict[str, int] = {}
             for name, expression in pde.equations.items():
                 place = interior(expression, pde, self.grid, self._orders)
@@ -180,7 +192,9 @@ class StencilResidual(Residual):
     def _integral(self, builder: Builder, integral: Integral) -> int:
         integrand, value = strict(integral.integrand), strict(integral.value)
         # A value spread evenly over the domain has that integral.
-        volume = float(np.prod([w.sum() for w in self._weights().values()]))
+        volume = float(
+            np.prod([w.sum() for w in weights_of_space(self.grid, self._orders).values()])
+        )
         position = self._total(builder, integrand - value / volume)
         if not integral.conserved:
             return position
@@ -192,7 +206,7 @@ class StencilResidual(Residual):
 
     def _total(self, builder: Builder, integrand: sympy.Expr) -> int:
         """Return the integral over space."""
-        weights = self._weights()
+        weights = weights_of_space(self.grid, self._orders)
         total = np.ones((1,) * len(self.grid.axes))
         for d, along in weights.items():
             total = total * along.reshape([-1 if k == d else 1 for k in range(total.ndim)])
@@ -201,26 +215,6 @@ class StencilResidual(Residual):
         lengths = tuple(1 if d in weights else s.length for d, s in enumerate(everywhere))
         constant = torch.from_numpy(np.ascontiguousarray(total))
         return builder.emit(Integrate(source, constant, tuple(weights)), lengths)
-
-    def _weights(self) -> dict[int, np.ndarray]:
-        """Return the weights of the quadrature along each axis of space, by dimension."""
-        found = {}
-        for d, (name, axis) in enumerate(self.grid.axes.items()):
-            if axis.time:
-                continue
-            order = self._orders[d]
-            try:
-                if axis.periodic or (axis.location == "vertex" and axis.uniform):
-                    along = quadrature(axis.size, order or 2, axis.periodic) * axis.spacing
-                else:
-                    along = uneven.quadrature(axis, order)
-            except ValueError as error:
-                raise UsageError(
-                    f"the integral needs {error.args[0]} nodes along {name}, "
-                    f"the grid has {axis.size}"
-                ) from error
-            found[d] = along
-        return found
 
     def _everywhere(self) -> Place:
         return tuple(
@@ -288,4 +282,17 @@ class StencilResidual(Residual):
             return dict(fields)
         given = self._given(fields).union(missing)
         program = self._program(given)
-        return self._fit(lambda state: run(program, state), dict(fields), missing)
+        by = None if self._fit.linear else self._small(given, missing)
+        return self._fit(lambda state: run(program, state), dict(fields), missing, by)
+
+    def _small(self, given: frozenset[str], missing: list[str]) -> Separated:
+        """Return what makes few rows of those that depend on what is missing."""
+        if given not in self._separated:
+            wanted = self._fit.labels
+            equations = {k: self._placed(k) for k in wanted if k in self._equations}
+            params = {p.name: p for p in self._pde.params}
+            self._separated[given] = Separated(
+                equations, set(params.values()), [params[k] for k in missing],
+                lambda: self._builder(given), self._outputs, wanted,
+            )  # fmt: skip
+        return self._separated[given]

@@ -54,6 +54,7 @@ class SeparableInverse:
         periodic: Whether the second axis is.
 
     Attributes:
+        lags: By how many lines a line that depends on another comes after it.
         null: Right and left null vector, where the matrix has one; ``solve`` then returns one of
             the solutions of what has any.
 
@@ -72,6 +73,7 @@ class SeparableInverse:
         else:
             vectors, inverse = _common_eigenvectors(blocks)
             eigenvalues = _diagonals(blocks, vectors, inverse)
+        self.lags = np.unique(pairs // lines - pairs % lines)
         self.null: tuple[Tensor, Tensor] | None = None
         across = _across(pairs, kind, eigenvalues, lines)
         if across is None:
@@ -151,6 +153,27 @@ class SeparableInverse:
             return torch.fft.irfft(solved, n=self.shape[1], dim=2).flatten(1)
         modes = (values @ inverse.mT).permute(2, 1, 0)
         return (torch.bmm(small, modes).permute(2, 1, 0) @ vectors.mT).flatten(1)
+
+    def modes(self, rows: Tensor, transposed: bool = False) -> Tensor:
+        """Return the modes of ``(batch, nodes)``, ``(lines, batch, modes)``."""
+        inverse, _, vectors, *_ = self._in_kind(rows)
+        values = rows.reshape(-1, *self.shape)
+        if self._periodic:
+            return torch.fft.rfft(values, dim=2).transpose(0, 1)
+        return (values @ (vectors if transposed else inverse.mT)).transpose(0, 1)
+
+    def back(self, modes: Tensor, transposed: bool = False) -> Tensor:
+        """Return the values ``(batch, nodes)`` of :meth:`modes`."""
+        if self._periodic:
+            return torch.fft.irfft(modes.transpose(0, 1), n=self.shape[1], dim=2).flatten(1)
+        inverse, _, vectors, *_ = self._in_kind(modes)
+        return (modes.transpose(0, 1) @ (inverse if transposed else vectors.mT)).flatten(1)
+
+    def sum_of_modes(self) -> Tensor:
+        """Return the values along a line whose modes are all one, ``(nodes,)``."""
+        if self._periodic:
+            return torch.eye(1, self.shape[1], dtype=torch.float64)[0]
+        return self._parts[2].sum(1)
 
     def _in_kind(self, rows: Tensor) -> list[Tensor]:
         """Return V^-1, what stands between, V, and X^-1 and X if any, in the rows' precision."""
