@@ -18,6 +18,7 @@ from pathlib import Path
 
 import piddm
 from piddm.tasks.ensemble import answer
+from piddm.tasks.likelihood import Likelihood
 from piddm.tasks.synthetic import draw_truth, place
 from piddm.tasks.task import ask
 from piddm.tools.errors import PiddmError
@@ -33,20 +34,23 @@ def main() -> None:
     options.add_argument(
         "--solvers", nargs="+", help="with +project for members that end on the equation",
         default=["hybrid", "latent", "latent+project", "gaussian", "gaussian+project", "level-set",
-                 "classical", "ensemble-kalman"],
+                 "classical", "ensemble-kalman", "guided", "guided+project", "data-space"],
     )  # fmt: skip
     given = options.parse_args()
     run = piddm.load_run(given.run)
     share = SENSORS / math.prod(run.grid.shape)
     for name in given.solvers:
         solver, _, project = name.partition("+")
-        sizes, doubted, blamed = [], 0, 0
+        sizes, own, doubted, blamed = [], [], 0, 0
         for seed in range(given.truths):
             truth = draw_truth(run.pde, run.grid, seed)
             seen = place(truth, run.pde, run.pde.field_names[-1], share, NOISE, True, seed)
+            asked = ask("inverse", run.pde, seen)
+            likelihood = Likelihood.of(asked, run.pde.field_names, run.packing)
+            own.append(float(likelihood.misfit(truth.fields).square().mean()))
             try:
-                found = answer(run, ask("inverse", run.pde, seen), solver, given.members,
-                               project=bool(project), progress=False)  # fmt: skip
+                found = answer(run, asked, solver, given.members, project=bool(project),
+                               progress=False)  # fmt: skip
             except PiddmError as error:
                 print(f"{name}: {error}", flush=True)
                 break
@@ -56,7 +60,8 @@ def main() -> None:
         if sizes:
             error = statistics.stdev(sizes) / len(sizes) ** 0.5 if len(sizes) > 1 else math.nan
             print(f"{name}: chi squared a sensor {statistics.mean(sizes):.3g} ± {error:.2g}, from "
-                  f"{min(sizes):.3g} to {max(sizes):.3g}; not done in {doubted} of {len(sizes)}, "
+                  f"{min(sizes):.3g} to {max(sizes):.3g}, the truths' own from {min(own):.3g} to "
+                  f"{max(own):.3g}; not done in {doubted} of {len(sizes)}, "
                   f"blames sensors in {blamed}", flush=True)  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from piddm import UsageError
+from piddm import PiddmError, UsageError
 from piddm.config import resolve
 from piddm.data.packing import Packing
 from piddm.data.simulate import simulate
@@ -13,7 +13,7 @@ from piddm.interfaces import Teacher
 from piddm.metrics.energy import energy_score
 from piddm.networks.head import respond
 from piddm.networks.unet import UNet
-from piddm.runs.model_files import build_student, build_teacher
+from piddm.runs.model_files import build_student, build_teacher, load_model, save_model
 from piddm.teachers.flow import FlowTeacher
 from piddm.teachers.sampling import last, noises
 from piddm.teachers.schedules import SCHEDULES
@@ -216,3 +216,22 @@ def test_energy_score_is_that_of_all_pairs():
     torch.testing.assert_close(found, plain, rtol=1e-12, atol=1e-14)
     slopes = [torch.autograd.grad(v, x)[0] for v in (found, plain)]
     torch.testing.assert_close(*slopes, rtol=1e-12, atol=1e-14)
+
+
+def test_what_a_grid_tells_may_stand_in_an_older_file(tmp_path):
+    """It was kept once, and is made anew; anything else that does not belong is refused."""
+
+    class Model(torch.nn.Module):
+        def __init__(self, kept):
+            super().__init__()
+            self.linear = torch.nn.Linear(2, 1)
+            self.register_buffer("coordinates", torch.zeros(3), persistent=kept)
+
+    old, new = Model(True), Model(False)
+    save_model(tmp_path / "student.safetensors", "student", old, {})
+    load_model(tmp_path / "student.safetensors", "student", new)
+    assert torch.equal(new.linear.weight, old.linear.weight)
+    old.register_buffer("other", torch.zeros(2))
+    save_model(tmp_path / "other.safetensors", "student", old, {})
+    with pytest.raises(PiddmError, match="does not fit"):
+        load_model(tmp_path / "other.safetensors", "student", new)

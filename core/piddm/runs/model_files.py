@@ -81,8 +81,10 @@ def load_model(path: Path, kind: str, model: nn.Module, fingerprint: str | None 
         raise PiddmError(f"{path} belongs to another configuration; remove it to make it again")
     if bad := [k for k, v in tensors.items() if not bool(v.isfinite().all())]:
         raise PiddmError(f"{path}: {bad[0]} is not finite; remove the file to make it again")
+    # What a grid tells was kept in older files, and is no longer.
+    told = {k for k, _ in model.named_buffers()} - set(model.state_dict())
     try:
-        model.load_state_dict(tensors)
+        model.load_state_dict({k: v for k, v in tensors.items() if k not in told})
     except RuntimeError as error:
         raise PiddmError(
             f"{path} does not fit the configured network; remove it, or use its own configuration"
