@@ -1,6 +1,7 @@
 """The report of a run: whole files, honest axes, labels apart, and nothing that is not escaped."""
 
 import dataclasses
+import html
 import json
 import re
 import shlex
@@ -109,8 +110,12 @@ def test_a_reader_finds_each_term_its_caption_and_a_judgement(tiny_run):
     }  # fmt: skip
     linked = set(re.findall(r'href="#([^"]*)"', page))
     assert asked - linked <= {"scale"}  # which only the definitions name
-    for anchor in asked:
-        assert f'<dt id="{anchor}">' in page
+    text = html.unescape(page)
+    for anchor in asked:  # the sentence itself stands on the page, under what links lead to
+        name, sentence = TERMS[anchor]
+        _, found, after = text.partition(f'<dt id="{anchor}">')
+        assert found
+        assert sentence in after.partition("</dd>")[0], name
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", page, re.S)
     assert len(captions) == 3
     assert all(" good " in caption for caption in captions)
