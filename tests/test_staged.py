@@ -89,6 +89,17 @@ def test_whole_inputs_and_walls_are_kept_and_nothing_else_is_looked_at(name, tmp
     assert float((solved - student.extension(x)).detach().abs().max()) > 0.01
 
 
+@pytest.mark.parametrize(("name", "kept"), [("navier-stokes", True), ("darcy", False)])
+def test_a_correction_takes_up_films_with_the_first_time_that_was_drawn(name, kept):
+    _, _, student = make(name)
+    noise = white((2, *student.offset.shape), CPU, 0, "x")
+    drawn, plain, begun = student.draw(noise), student(noise), student.begun(noise)
+    assert torch.equal(begun[:, ~student.mask], plain[:, ~student.mask])
+    assert torch.equal(begun[:, student.mask], drawn[:, student.mask])
+    # Of a film the operator draws it anew; a whole field it leaves alone.
+    assert torch.equal(plain[:, student.mask], drawn[:, student.mask]) != kept
+
+
 def test_each_loss_moves_a_network_of_its_own(tmp_path, monkeypatch):
     _, context, student = prepared(tmp_path, monkeypatch, "darcy")
     student.requires_grad_(True)

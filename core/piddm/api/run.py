@@ -36,7 +36,7 @@ from piddm.training.physics import NORMS, PhysicsLoss
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Source = Literal["student", "teacher"]
+Source = Literal["student", "start", "teacher"]
 
 UNMEASURED = 0.01
 """A generator's own error over the fields' deviations, where no equation measures it: as much as
@@ -91,8 +91,8 @@ class Run(ShownRun):
             count: How many; the first ones do not depend on it.
             seed: Seed of the noise.
             refine: Gradient steps on the noise against the residual (PIDDM-ref).
-            source: The student, one network call each, or the teacher, with the steps that made
-                the student's pairs.
+            source: The student, one network call each, ``start``, which is the same as a correction
+                takes it up, or the teacher, with the steps that made the student's pairs.
             correct: Whether to bring the samples onto the equation, and which values move for it:
                 see :meth:`correct`, which also says which of them got there.
 
@@ -107,6 +107,7 @@ class Run(ShownRun):
             raise UsageError("the refinement is the student's: drop refine or take the student")
         if refine or correct:
             needed(self.residual, "a refinement or a correction")
+        source = "start" if correct and source == "student" else source
         shape = (self.packing.channels, *self.packing.image)
         require(3 * count * math.prod(shape), f"{count} samples at once", "ask for fewer", 4)
         batches = noises(shape, count, seed, self.device)
@@ -157,7 +158,7 @@ class Run(ShownRun):
         with torch.no_grad():
             if source == "teacher":
                 return last(self.teacher.sample(noise, self.config.pairs.steps))
-            return self.student(noise)
+            return self.student.begun(noise) if source == "start" else self.student(noise)
 
     def project(
         self, fields: Fields, progress: bool = False, move: Move | None = None

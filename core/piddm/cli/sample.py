@@ -81,9 +81,12 @@ def sample(
         residual = loaded.pde.bind(grid)
         rows = {f"student\n{windows} windows": fields}
     elif correct:
-        loaded.correct(fields)  # what is made once
+        taken = (
+            fields if refine or source == "teacher" else loaded.sample(count, seed, source="start")
+        )
+        loaded.correct(taken)  # what is made once
         start = time.perf_counter()
-        made = loaded.correct(fields)
+        made = loaded.correct(taken)
         cost = (time.perf_counter() - start) / count
         after = {k: made.fields[k] for k in fields}
         typer.echo(

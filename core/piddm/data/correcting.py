@@ -62,6 +62,11 @@ def correction(
     return Correction(residual, packing.norm(), scale, mean, inputs, params, move, fallback, march)
 
 
+def goes_by_time(pde: PDE, grid: Grid) -> bool:
+    """Return whether a film's correction goes on from its own first time."""
+    return len(grid.shape) > 2 and March.fits(pde, grid)
+
+
 def is_cheap(grid: Grid) -> bool:
     """Return whether a step costs less than a network call: that of a film or a sphere does not."""
     return len(grid.shape) == 2 and not grid.spherical

@@ -28,6 +28,7 @@ from piddm.residuals.residual import Fields, Residual
 from piddm.symbolic.operators import Slice
 
 if TYPE_CHECKING:
+    from piddm.grids.grid import Grid
     from piddm.symbolic.specification import Specification
 
 LIMIT = {torch.float32: 24, torch.float64: 40}
@@ -54,19 +55,22 @@ class March:
         self._by, self._scale = marching, dict(row_scale)
         self._names = marching.residual.field_names
         self._lacking = tuple(k for k in self._names if k not in marching.started)
+        self._unmet = self._means() if self._lacking else None
+
+    @staticmethod
+    def fits(pde: Specification, grid: Grid) -> bool:
+        """Return whether an equation may have a march, from given first times on periodic axes."""
+        given = all(isinstance(one, Slice) for one in pde.inputs)
+        return _kind(grid).fits(pde, grid) and bool(pde.inputs) and given
 
     @classmethod
     def of(
         cls, pde: Specification, residual: Residual, row_scale: Mapping[str, float]
     ) -> March | None:
         """Return the march of an equation; None where it has none, or the residual is another's."""
-        kind = SphereMarching if residual.grid.spherical else PeriodicMarching
-        if (
-            not kind.fits(pde, residual.grid)
-            or not pde.inputs
-            or not all(isinstance(given, Slice) for given in pde.inputs)
-        ):
+        if not cls.fits(pde, residual.grid):
             return None
+        kind = _kind(residual.grid)
         started = [given.field.name for given in pde.inputs if isinstance(given, Slice)]
         try:
             marching = kind(pde, residual.grid, started, {})
@@ -89,6 +93,7 @@ class March:
         at = {k: v.to(first) for k, v in self._by.at(len(first)).items()}
         if self._lacking:
             few = {k: v[:, :2].clone() for k, v in film.items()} | at
+            self._settle_means(few, film)
             self._settle(few, self._lacking, self._by.first, 0, enough, lost)
             film |= {k: torch.cat([few[k][:, :1], film[k][:, 1:]], 1) for k in self._lacking}
         for now in range(1, first.shape[1]):
@@ -103,6 +108,52 @@ class March:
             for k in self._names:
                 film[k][:, now] = few[k][:, 1]
         return dict(fields) | film
+
+    def _means(self) -> tuple[list[str], list[str], Tensor]:
+        """Return rows of the first time whose mean none of the fields that it lacks can change.
+
+        Of Poisson's equation on a torus the mean of the right side is one: where a given field
+        is that side, its mean must be zero, and a network's is so but for its rounding.
+
+        Returns:
+            The rows, the given fields, and the rows' means by those of the fields ``(row, field)``.
+        """
+        by, draw = self._by, torch.Generator().manual_seed(0)
+        shape = (1, 2, *by.residual.grid.shape[1:])
+
+        def random() -> dict[str, Tensor]:
+            return {
+                k: torch.randn(shape, generator=draw, dtype=torch.float64) for k in self._names
+            } | by.at(1)
+
+        def means(fields: Fields) -> dict[str, float]:
+            found = by.residual(fields)
+            return {k: float(found[k][:, 0].mean()) for k in by.first}
+
+        one = random()
+        other = one | {k: v for k, v in random().items() if k in self._lacking}
+        here, there = means(one), means(other)
+        rows = [k for k in by.first if abs(here[k] - there[k]) <= ALIKE * (1 + abs(here[k]))]
+        given = list(by.started)
+        moved = [means(one | {k: one[k] + 1}) for k in given]
+        slopes = torch.tensor(
+            [[m[k] - here[k] for m in moved] for k in rows], dtype=torch.float64
+        ).reshape(len(rows), len(given))
+        return rows, given, torch.linalg.pinv(slopes, rtol=1e-6)
+
+    def _settle_means(self, few: dict[str, Tensor], film: dict[str, Tensor]) -> None:
+        """Take from the given fields the means at the first time that no solution has."""
+        assert self._unmet is not None
+        rows, given, inverse = self._unmet
+        if not rows:
+            return
+        found = self._by.residual(few)
+        left = torch.stack([found[k][:, 0].flatten(1).mean(1) for k in rows], 1)
+        moves = left @ inverse.to(left).mT
+        for i, k in enumerate(given):
+            move = moves[:, i].view(-1, *[1] * (few[k].ndim - 2))
+            few[k][:, 0] -= move
+            film[k][:, 0] -= move
 
     @staticmethod
     def _without_mean(values: Tensor) -> Tensor:
@@ -129,6 +180,10 @@ class March:
                 few[k][:, time] -= move[:, i]
         if seen:
             lost |= open_
+
+
+def _kind(grid: Grid) -> type[PeriodicMarching] | type[SphereMarching]:
+    return SphereMarching if grid.spherical else PeriodicMarching
 
 
 def _alike(marching: PeriodicMarching | SphereMarching, residual: Residual) -> bool:

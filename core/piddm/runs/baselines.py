@@ -64,9 +64,9 @@ def baselines(run: Workspace) -> dict[str, Source]:
         "gaussian, projected": costly(lambda noise: projected(run, packing.colour(noise))),
         # A correction of a film costs a few calls.
         "student, corrected": Source(
-            lambda noise: corrected(run, run.student(noise)), calls, True, run.grid.spherical
+            lambda noise: corrected(run, run.student.begun(noise)), calls, True, run.grid.spherical
         ),
-        "student, projected": costly(lambda noise: projected(run, run.student(noise)), calls),
+        "student, projected": costly(lambda noise: projected(run, run.student.begun(noise)), calls),
     }
     if large or run.own_solution is None:
         return found

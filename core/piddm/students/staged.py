@@ -43,6 +43,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from piddm.config import Config, NetworkConfig
+from piddm.data.correcting import goes_by_time
 from piddm.data.packing import symmetric
 from piddm.equation import PDE
 from piddm.metrics.energy import energy_distance, energy_score
@@ -91,6 +92,7 @@ class StagedStudent(FlowStudent):
     Attributes:
         determined: Whether the inputs determine the state, and there is a second stage.
         gaussian: Whether inputs are the colour's, and there is no network in the first.
+        marched: Whether a correction goes from the first time through all others.
     """
 
     mask: Tensor
@@ -104,6 +106,7 @@ class StagedStudent(FlowStudent):
         own = settings.inputs
         super().__init__(teacher, build_backbone(own, packing) if own else None)
         self.determined, self.polish = determined(pde), None
+        self.marched = goes_by_time(pde, packing.grid)
         if not self.determined:
             return
         self.operator = build_backbone(settings.operator or OPERATOR, packing)
@@ -137,6 +140,18 @@ class StagedStudent(FlowStudent):
         x = self.draw(noise)
         solved = self.solution(x)
         return x if solved is None else solved
+
+    def begun(self, noise: Tensor) -> Tensor:
+        """Return films with their drawn first time where a correction goes on from there.
+
+        The operator draws it anew, with the pattern of its folds; beside what was drawn the film
+        has a step, which the correction takes away and the sample as it is would keep.
+        """
+        x = self.draw(noise)
+        solved = self.solution(x)
+        if solved is None or not self.marched or self.polished:
+            return x if solved is None else solved
+        return torch.where(self.mask, x, solved)
 
     def solution(self, x: Tensor) -> Tensor | None:
         """Return the states of the inputs of ``x``; None where inputs determine none."""

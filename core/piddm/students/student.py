@@ -34,6 +34,10 @@ class Student(nn.Module, ABC):
     def leave_unpolished(self) -> None:
         """Leave out the step of a solver that ends it, where one does."""
 
+    def begun(self, noise: Tensor) -> Tensor:
+        """Return samples as a correction takes them up; here those of :meth:`forward`."""
+        return self(noise)
+
     def solution(self, x: Tensor) -> Tensor | None:
         """Return packed states with the inputs of packed ``x``, ``(batch, channel, *image)``.
 

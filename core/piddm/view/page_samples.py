@@ -75,8 +75,9 @@ def draw(subject: Subject, asked: Drawing, stop: Stop) -> bytes:
         header["errors"] = {"before": before.tolist()}
         if run is not None:
             run.corrections.of(None, marched=True)  # made once, not part of the time
+            taken = run.sample(asked.count, asked.seed, source="start")
             began = time.perf_counter()
-            made = run.correct(fields)
+            made = run.correct(taken)
             header["correction"] = time.perf_counter() - began
             header["errors"]["after"] = made.error.tolist()
             arrays |= {f"corrected/{k}": made.fields[k].cpu().numpy() for k in names}
