@@ -34,6 +34,7 @@ from piddm.numerics.moves import Moves
 from piddm.numerics.nearest_moves import NearestMoves
 from piddm.numerics.normal_equations import FieldScale
 from piddm.numerics.solution_moves import SolutionMoves
+from piddm.numerics.sphere_moves import SphereMoves
 from piddm.residuals.norms import sample_errors
 from piddm.residuals.residual import Fields, Residual
 from piddm.tools.errors import UsageError
@@ -141,8 +142,9 @@ class Correction:
         if self.move == "nearest":
             self.moves = NearestMoves(residual, field_scale, row_scale, {}, mean)
             return
+        kind = SphereMoves if residual.grid.spherical else SolutionMoves
         try:
-            self.moves = SolutionMoves(residual, row_scale, inputs, params, mean)
+            self.moves = kind(residual, row_scale, inputs, params, mean)
         except Unsuited:
             if not fallback:
                 raise
