@@ -11,6 +11,7 @@ import torch
 import piddm
 from piddm.tasks.synthetic import draw_truth, place
 from pretended import NAME, Device, pretended_device
+from test_only_solution import both
 from tiny import tiny
 
 
@@ -60,3 +61,20 @@ def solved() -> None:
         assert {v.device.type for v in found.values()} == {NAME}
         here = pde.solve({a: truth.fields[str(a)]}, truth.grid)
         assert all(torch.equal(found[k].cpu(), here[k]) for k in here)
+
+
+def nearest() -> Counter[str]:
+    """Solve for the only nearest solution there, as here; return where a second one waits."""
+    _, fields, _, solved, _ = both(16)
+    given = {k: v.float() for k, v in fields.items()}
+    wanted = solved.correction(given)["u"]
+    with pretended_device() as device:
+        there = {k: v.to(NAME) for k, v in given.items()}
+        solved.correction(there)  # makes the inverse
+        device.waits.clear()
+        found = solved.correction(there)["u"]
+        waited = Counter(device.waits)
+    assert found.device.type == NAME
+    away = (found.cpu() - wanted).norm() / wanted.norm()
+    assert float(away) < 0.02, float(away)
+    return waited

@@ -34,6 +34,10 @@ def test_a_training_step_does_not_wait_for_the_device(there):
     assert not there(on_a_device.waits, 9) - there(on_a_device.waits, 4)
 
 
+def test_the_only_nearest_solution_is_found_without_waiting(there):
+    assert not there(on_a_device.nearest)
+
+
 def test_an_equation_is_solved_for_inputs_on_a_device(there):
     there(on_a_device.solved)
 

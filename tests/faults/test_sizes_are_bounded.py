@@ -20,9 +20,9 @@ HUGE = ["1000000000000", "10000000000"]
 
 
 def invoke(*arguments):
-    start = time.monotonic()
+    start = time.process_time()  # other work on the machine does not count
     result = CliRunner().invoke(app, [str(a) for a in arguments])
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20
     assert "Traceback" not in result.output
     return result
 

@@ -96,7 +96,8 @@ def _least_squares(hessenberg: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
     ridge = RIDGE * gram.diagonal(dim1=1, dim2=2).sum(1) + TINY
     eye = torch.eye(gram.shape[1]).to(gram)
     side = exact[:, 0, :, None] * length[..., None]
-    weight = torch.linalg.solve(gram + ridge[:, None, None] * eye, side)
+    # Nobody looks whether it is singular, for which the host would wait: it is lifted.
+    weight = torch.linalg.solve_ex(gram + ridge[:, None, None] * eye, side).result
     rest = -(exact @ weight)[..., 0]
     rest[:, :1] += length
     return weight, rest.norm(dim=1)
