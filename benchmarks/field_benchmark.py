@@ -234,6 +234,11 @@ Navier-Stokes and Burgers are not linear, but they have derivatives and their in
 `classical` marches the film and runs its adjoint back. For the flow, the first time is
 reconstructed from the last one (inverse), or the other way round (forward); for Burgers' equation
 the whole film, from five points at all times. No network is needed for either.
+Forward, the first vorticity has a Gaussian posterior, and the estimate is the flow of its mean.
+`python benchmarks/field_floor.py --pde navier-stokes --same --truths 20` computes that by scipy
+alone, with a march of its own: 2.49 ± 0.16, each truth's error being the row's to 0.06. Without
+`--same`, on 30 other truths of the same law, it is 2.24 ± 0.10. So this row, too, is what its 20
+truths allow.
 
 Darcy's medium has two phases: a Gaussian field, cut at zero. Forward, exact values of the medium
 are signs of that field at 500 nodes, and its posterior is known: a Gaussian law between walls.
