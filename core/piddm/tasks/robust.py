@@ -3,17 +3,25 @@ r"""A sensor that is wrong: each reading that is doubted is judged by what the o
 .. math:: t_i = \frac{|y_i - E[H_i x \mid y_{-i}]|}{\sqrt{\sigma_i^2 + \mathrm{var}[H_i x \mid
     y_{-i}]}}
 
-with the answer to the others. Which are doubted is told by the answer to all: a sensor pulls it to
-itself by :math:`v_i = \mathrm{var}[H_i x \mid y]`, so that what it is off by has the variance
-:math:`\sigma_i^2 - v_i` and not the sum. One that the others contradict is left out, the worst
-first; what is merely unlikely gets the sigma with which it is likely, as under Student's law of
-:math:`\nu` degrees of freedom. Source: Cook and Weisberg, Residuals and Influence in Regression,
-1982, chapter 2 (externally studentised residuals); Lange, Little and Taylor, Journal of the
-American Statistical Association 84, 1989 (t by weights).
+with the answer to the others. A reading is wrong beforehand with the chance c, and then has k times
+its sigma, so that of what it is off by, of the variance :math:`V = \sigma^2 + \mathrm{var}`, the
+odds are
+
+.. math:: \frac{c}{1 - c}\sqrt{R}\; e^{t^2 (1 - R) / 2}, \qquad R = \frac{V}{V + (k^2 - 1)\sigma^2},
+
+and of those that are tried together one is wrong, or none. Which are tried is told by the answer
+to all: a sensor pulls it to itself by :math:`v_i = \mathrm{var}[H_i x \mid y]`, so that what it is
+off by has the variance :math:`\sigma_i^2 - v_i` and not the sum. One that is almost surely wrong is
+left out, the worst first. Of one that may be, with the chance w, the sigma is raised until the
+answer has gone the share w of the way to the one without it, by :math:`V w / (1 - w)` of variance:
+the mean over both cases. Source: Box and Tiao, Biometrika 55, 1968 (a Bayesian approach to some
+outlier problems); Cook and Weisberg, Residuals and Influence in Regression, 1982, chapter 2
+(externally studentised residuals).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -28,8 +36,8 @@ if TYPE_CHECKING:
     from piddm.tasks.model import Model
     from piddm.tasks.solution import Solution
 
-FREEDOM = 3.0
-"""Degrees of freedom of the law of readings that are unlikely and not left out."""
+BEFORE, LARGER = 0.025, 10.0
+"""Chance c of a reading to be wrong beforehand, and how many times its sigma a wrong one has."""
 
 MEMBERS, DRAWS = 24, 200
 """Members of each ensemble; of one in closed form, whose draws cost next to nothing."""
@@ -37,9 +45,12 @@ MEMBERS, DRAWS = 24, 200
 TRIED = 4
 """Readings that are asked without, each time: those that are doubted most."""
 
-DOUBTED, NAMED, SUSPECT = 2.0, 2.75, 3.5
-"""Deviations at which a reading is tried, and from what the others say at which it is named, and
-left out. Of 40 sound ones, one exceeds 2.75 in 21 % of all cases and 3.5 in 2 %."""
+DOUBTED = 2.0
+"""Deviations at which a reading is tried."""
+
+NAMED, LEFT_OUT = 0.1, 0.9
+"""Chances of being wrong at which a reading is named, and left out. Where the others say nearly
+all of it, these are those of 2.7 and 4.1 deviations."""
 
 WRONG = 0.25
 """Share of all readings that may be found wrong; of more the others are no witnesses."""
@@ -83,18 +94,23 @@ def robust(
 
     def seen_of(found: Solution) -> tuple[Tensor, Tensor]:
         at = likelihood.sensors(found.fields)
-        off = (likelihood.sensors.values - at.mean(0)).abs()
-        return off, at.var(0)
+        mean = at.mean(0)
+        if found.law is not None and not likelihood.sensors.curved:
+            mean = likelihood.sensors({k: v[None] for k, v in found.mean.items()})[0]
+        return (likelihood.sensors.values - mean).abs(), at.var(0)
 
     wrong: dict[int, float] = {}
-    found, away = ask(factor), torch.zeros_like(own)
+    found, away, chance = ask(factor), torch.zeros_like(own), torch.zeros_like(own)
     members = MEMBERS if found.law is None else DRAWS
+    if members > MEMBERS:
+        found = ask(factor, members)
     for _ in range(max(1, int(WRONG * len(own)))):
         off, variance = seen_of(found)
         sigma = own * factor
         doubt = off / (sigma.square() - variance).maximum(LEAST * sigma.square()).sqrt()
         doubt[list(wrong)] = 0.0
-        away, without = torch.zeros_like(own), {}
+        away, total, without = torch.zeros_like(own), own.square(), {}
+        odds = torch.full_like(own, -torch.inf)
         for i in doubt.topk(min(TRIED, len(own))).indices.tolist():
             if doubt[i] < DOUBTED:
                 continue
@@ -102,14 +118,17 @@ def robust(
             tried[i] = NOTHING
             without[i] = ask(tried, members)
             off, variance = (v[i] for v in seen_of(without[i]))
-            away[i] = off / (own[i].square() + variance).sqrt()
-        worst = int(away.argmax())
-        if away[worst] <= SUSPECT:
-            factor = factor * ((FREEDOM + away.square()) / (FREEDOM + 1)).clamp_min(1.0).sqrt()
+            total[i] = own[i].square() + variance
+            away[i], odds[i] = off / total[i].sqrt(), _log_odds(off, total[i], own[i])
+        chance = torch.cat([odds, odds.new_zeros(1)]).softmax(0)[:-1]
+        worst = int(chance.argmax())
+        if chance[worst] <= LEFT_OUT:
+            more = total / own.square() * chance / (1 - chance)
+            factor = factor * (1 + more).sqrt()
             break
         wrong[worst], factor[worst], found = float(away[worst]), NOTHING, without[worst]
     labels = seen.places(names, labelled=True)
-    doubted = {i: float(away[i]) for i in (away > NAMED).nonzero()[:, 0].tolist()
+    doubted = {i: float(away[i]) for i in (chance > NAMED).nonzero()[:, 0].tolist()
                if i not in wrong}  # fmt: skip
     said = [f"the others {verb} {labels[i]}, {size:.1f} deviations off: {end}"
             for these, verb, end in ((wrong, "contradict", "left out"),
@@ -117,3 +136,10 @@ def robust(
             for i, size in these.items()]  # fmt: skip
     note = "; ".join(said)
     return replace(task, observations=replace(seen.with_sigma(own * factor, names), note=note))
+
+
+def _log_odds(off: Tensor, total: Tensor, sigma: Tensor) -> Tensor:
+    """Return the logarithm of the odds of a reading to be wrong, of what it is off by."""
+    ratio = total / (total + (LARGER**2 - 1) * sigma.square())
+    return (math.log(BEFORE / (1 - BEFORE)) + ratio.log() / 2
+            + off.square() / total * (1 - ratio) / 2)  # fmt: skip
