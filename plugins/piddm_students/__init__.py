@@ -8,6 +8,7 @@ from pathlib import Path
 from piddm import hookimpl
 
 MODELS: dict[str, str] = {
+    "burgers-128": "Burgers' equation in space-time, 128 x 128; no teacher",
     "burgers-64": "Burgers' equation in space-time, 64 x 64; 3,000 steps of the operator",
     "darcy-128": "Darcy flow through a medium of two phases, 128 x 128; no teacher",
     "darcy-64": "Darcy flow through a medium of two phases, 64 x 64; learnt from its teacher",
