@@ -47,12 +47,12 @@ def of_run(path: Path, batch: int, seed: int) -> tuple[str, Any, Any, Any, Any]:
     )  # fmt: skip
 
 
-def of_law(name: str, batch: int, seed: int) -> tuple[str, Any, Any, Any, Any]:
+def of_law(name: str, batch: int, seed: int, count: int) -> tuple[str, Any, Any, Any, Any]:
     """The same for an equation of which there is no run."""
     pde, config = get_pde(name), resolve(name, "default")
     grid = config.data.grid(pde.grid)
     draw = torch.Generator().manual_seed(seed)
-    parts = list(simulate(pde, grid, 256, draw, chunk=64))
+    parts = list(simulate(pde, grid, count, draw, chunk=64))
     data = {k: torch.cat([p[k] for p in parts]) for k in pde.field_names}
     residual = pde.bind(grid)
     scale = term_scale(residual, {k: torch.cat([p[k] for p in parts]) for k in parts[0]})
@@ -126,6 +126,7 @@ def main() -> None:
     parser.add_argument("--equations", nargs="*", default=[])
     parser.add_argument("--moves", nargs="*", default=None, help="the equation's own if left out")
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--data", type=int, default=256, help="solutions whose law is taken")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--seed", type=int, default=10)
     parser.add_argument("--json", type=Path)
@@ -140,7 +141,9 @@ def main() -> None:
           f"{'call ms':>9}{'corr ms':>9}{'ratio':>7}{'proj ms':>9}{'worst':>9}")  # fmt: skip
     rows = []
     made = [lambda p=p: of_run(p, options.batch, options.seed) for p in options.runs]
-    made += [lambda n=n: of_law(n, options.batch, options.seed) for n in options.equations]
+    made += [
+        lambda n=n: of_law(n, options.batch, options.seed, options.data) for n in options.equations
+    ]
     for make in made:
         about = make()
         for move in options.moves or [about[-1].of(None, marched=True).move]:
