@@ -109,13 +109,19 @@ def test_files_are_small_and_repeat_nothing(trained):
 def test_zeros_at_the_end_are_left_out_and_come_back(tmp_path):
     module = torch.nn.Linear(4, 6, bias=False)
     module.weight.data[2:] = 0
+    module.weight.data[:, 3:] = 0
     keep(module, tmp_path / "thing.safetensors")
     again = torch.nn.Linear(4, 6, bias=False)
     fill(again, tmp_path / "thing.safetensors")
     torch.testing.assert_close(again.weight, module.weight, rtol=1e-3, atol=1e-3)
     assert float(again.weight[2:].abs().max()) == 0
+    assert float(again.weight[:, 3:].abs().max()) == 0
+    torch.nn.init.zeros_(module.weight)
+    keep(module, tmp_path / "thing.safetensors")
+    fill(again, tmp_path / "thing.safetensors")
+    assert not again.weight.any()
     with pytest.raises(PiddmError, match="does not fit"):
-        fill(torch.nn.Linear(3, 6, bias=False), tmp_path / "thing.safetensors")
+        fill(torch.nn.Linear(3, 6, bias=True), tmp_path / "thing.safetensors")
 
 
 def test_an_equation_that_changed_is_refused_with_both_versions(installed):

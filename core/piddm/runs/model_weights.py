@@ -125,17 +125,21 @@ def _colour(model: nn.Module) -> Colour:
 
 
 def _trimmed(value: Tensor) -> Tensor:
-    """Leave out the zeros that a tensor ends with."""
-    if value.ndim < 2 or len(value) < 2:
+    """Leave out the zeros that a tensor ends with, along every axis; one value stays at least."""
+    if value.ndim < 2 or not value.numel():
         return value
-    used = value.flatten(1).any(1).nonzero()
-    return value[: int(used.max()) + 1 if len(used) else 1]
+    for axis in range(value.ndim):
+        used = value.movedim(axis, 0).flatten(1).any(1).nonzero()
+        value = value.narrow(axis, 0, int(used.max()) + 1 if len(used) else 1)
+    return value.clone(memory_format=torch.contiguous_format)
 
 
 def _padded(value: Tensor, like: Tensor) -> Tensor:
     """Return a tensor with the zeros that it ends with, in the type of another."""
     if value.shape == like.shape:
         return value.to(like.dtype)
+    if value.ndim != like.ndim or any(a > b for a, b in zip(value.shape, like.shape, strict=True)):
+        raise RuntimeError(f"{tuple(value.shape)} does not fit into {tuple(like.shape)}")
     full = torch.zeros_like(like)
-    full[: len(value)] = value
+    full[tuple(slice(n) for n in value.shape)] = value
     return full
