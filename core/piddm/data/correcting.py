@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -60,6 +61,15 @@ def correction(
     if march is not None:
         move = "solution"
     return Correction(residual, packing.norm(), scale, mean, inputs, params, move, fallback, march)
+
+
+def nearest_solutions(
+    residual: Residual, packing: Packing, scale: Mapping[str, float],
+    held: Mapping[str, np.ndarray] | None = None,
+) -> Projection:  # fmt: skip
+    """Return nearest solutions in the norm of a data set, about its mean."""
+    centre = torch.zeros(1, packing.channels, *packing.image).to(packing.mean)
+    return Projection(residual, packing.norm(), scale, held, typical=packing.relaxed(centre))
 
 
 def goes_by_time(pde: PDE, grid: Grid) -> bool:
@@ -143,7 +153,7 @@ class Corrections:
         if (kind := self.of(move).move) not in self._projections:
             pde, residual, packing, scale = self._about
             held = held_inputs(pde, residual.grid) if kind == "solution" else None
-            self._projections[kind] = Projection(residual, packing.norm(), scale, held)
+            self._projections[kind] = nearest_solutions(residual, packing, scale, held)
         for some in left.split(FACTORISED):
             near = self._projections[kind]({k: v[some] for k, v in exact.items()}, strict=False)
             better = self._projections[kind].error(near) < made.error[some]

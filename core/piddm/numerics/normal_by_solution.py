@@ -51,15 +51,17 @@ class SolutionNormal(NormalEquations):
         weights: W, see :func:`~piddm.numerics.normal_equations.move_weights`.
         row_scale: Row scale by name.
         other: Makes another way, for what this one cannot solve.
+        typical: The state whose inverse is made, ``(1, *grid.shape)`` each; the mean of the first
+            states of all where None is given, which then are what the last bits depend on.
     """
 
     def __init__(
         self, residual: Residual, weights: np.ndarray, row_scale: Mapping[str, float],
-        other: Callable[[], NormalEquations],
+        other: Callable[[], NormalEquations], typical: Fields | None = None,
     ) -> None:  # fmt: skip
         self.residual, self.row_scale, self.weights = residual, row_scale, weights
         self.name = residual.field_names[int(_moving(residual, weights)[0])]
-        self._make_other, self._other = other, None
+        self._make_other, self._other, self._typical = other, None, typical
         self._moves: SolutionMoves | None = None
 
     @staticmethod
@@ -83,16 +85,14 @@ class SolutionNormal(NormalEquations):
         return self._other
 
     def at(self, fields: Fields) -> Linearised:
-        """Linearise; the mean of the first states of all has the inverse."""
+        """Linearise; the typical state has the inverse."""
         if self._moves is None:
-            shape, held = self.residual.grid.shape, {}
-            for name, part in zip(
-                self.residual.field_names, np.split(self.weights, len(self.residual.field_names)),
-                strict=True,
-            ):  # fmt: skip
+            shape, held, names = self.residual.grid.shape, {}, self.residual.field_names
+            for name, part in zip(names, np.split(self.weights, len(names)), strict=True):
                 if not (part > 0).all():
                     held[name] = (part == 0).reshape(shape)
-            mean = {k: v.detach().double().mean(0, keepdim=True) for k, v in fields.items()}
+            some = self._typical or fields
+            mean = {k: some[k].detach().double().mean(0, keepdim=True) for k in names}
             try:
                 self._moves = SolutionMoves(self.residual, self.row_scale, held, (), mean)
             except Unsuited:

@@ -13,7 +13,7 @@ from piddm.numerics.normal_by_gradients import GradientNormal
 from piddm.numerics.normal_by_solution import SolutionNormal
 from piddm.numerics.normal_equations import NormalEquations
 from piddm.numerics.own_inverse import OwnInverse
-from piddm.residuals.residual import Residual
+from piddm.residuals.residual import Fields, Residual
 
 WIDEST = 1e10
 """Multiplications for one sample's band up to which, with three axes, it is factorised."""
@@ -38,7 +38,7 @@ mean state or at each state's own, or not at all, where the nearest solution is 
 
 def normal_equations(
     residual: Residual, weights: np.ndarray, row_scale: Mapping[str, float], soft: np.ndarray,
-    algebra: Algebra | None = None,
+    algebra: Algebra | None = None, typical: Fields | None = None,
 ) -> NormalEquations:  # fmt: skip
     """Return the way to solve the normal equations of a residual.
 
@@ -48,6 +48,7 @@ def normal_equations(
         row_scale: Row scale by name.
         soft: Sigma's diagonal, see :func:`~piddm.numerics.normal_equations.slack_vector`.
         algebra: Which one; what suits the grid and the rows where left out.
+        typical: A typical state, at which an inverse that is made once is that of the equation.
 
     Raises:
         UsageError: If nothing is left to move.
@@ -59,7 +60,7 @@ def normal_equations(
         other = suited(residual, yielding)
         return SolutionNormal(
             residual, weights, row_scale,
-            lambda: normal_equations(residual, weights, row_scale, soft, other),
+            lambda: normal_equations(residual, weights, row_scale, soft, other), typical,
         )  # fmt: skip
     algebra = algebra or suited(residual, yielding)
     if algebra == "own":

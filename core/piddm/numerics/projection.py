@@ -72,6 +72,8 @@ class Projection:
             scaled moves: those are not constraints but measurements, see
             :mod:`piddm.numerics.normal_equations`.
         algebra: How its equations are solved; what suits the grid and the rows where left out.
+        typical: A typical state, ``(1, *grid.shape)`` each: what is inverted once is the equation
+            there. Of runs that must end with the same bits it is the same, whatever came first.
 
     Raises:
         UsageError: If nothing is left to move.
@@ -85,6 +87,7 @@ class Projection:
         held: Mapping[str, np.ndarray] | None = None,
         slack: Mapping[str, np.ndarray] | None = None,
         algebra: Algebra | None = None,
+        typical: Fields | None = None,
     ) -> None:
         self.residual, self.row_scale = residual, dict(row_scale)
         names = residual.field_names
@@ -99,10 +102,12 @@ class Projection:
             return
         soft = slack_vector(residual, slack or {})
         self._hard = torch.from_numpy(soft == 0)
-        self.normal = normal_equations(residual, weights, self.row_scale, soft, algebra)
+        self.normal = normal_equations(residual, weights, self.row_scale, soft, algebra, typical)
         if slack:
             part = Part(residual, [k for k in residual.rows if k not in slack])
-            self._rest = Projection(part, field_scale, row_scale, held, algebra=algebra)
+            self._rest = Projection(
+                part, field_scale, row_scale, held, algebra=algebra, typical=typical
+            )
             self._unfelt = UNFELT * float(soft[soft > 0].min())
 
     @torch.no_grad()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from piddm.config import Config, PhysicsConfig
 from piddm.data import dataset
-from piddm.data.correcting import Corrections
+from piddm.data.correcting import Corrections, nearest_solutions
 from piddm.data.dataset import Dataset
 from piddm.data.packing import Packing
 from piddm.equation import PDE
@@ -179,7 +179,7 @@ class Workspace:
 
         Inputs of a few values stay as they are: what is between two phases is near to no solution.
         """
-        return Projection(self.residual, self.packing.norm(), self.scale, self.fixed)
+        return nearest_solutions(self.residual, self.packing, self.scale, self.fixed)
 
     @cached_property
     def own_solution(self) -> OwnSolution | None:
@@ -251,7 +251,7 @@ class Workspace:
             return self.projection
         residual = self._softened(varied(self.pde, self.grid, self.config.physics))
         scale = {k: self.scale[k] for k in residual.rows}
-        return Projection(residual, self.packing.norm(), scale, self.fixed)
+        return nearest_solutions(residual, self.packing, scale, self.fixed)
 
     def scores(self) -> dict[str, Scores]:
         """Return the scores of truth, teacher and student from ``metrics.json``."""
