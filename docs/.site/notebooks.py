@@ -53,6 +53,8 @@ def shown(path: Path) -> tuple[str, dict[str, bytes]]:
         own = {"PIDDM_HOME": str(home), "PIDDM_TUTORIAL": "1", "MPLBACKEND": "agg"}
         own["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
         left_out = {k: v for k, v in os.environ.items() if k != "PIDDM_PLUGINS"}
+        # Two threads beside another program take ten times what one takes.
+        own["OMP_NUM_THREADS"] = "1"
         words = [sys.executable, str(Path(__file__).resolve()), "--into", str(out)]
         done = subprocess.run(
             [*words, str(path.resolve())], cwd=home, env=left_out | own, timeout=PATIENCE,
