@@ -67,14 +67,18 @@ MEDIUM: dict[str, Any] = {
 }
 """A medium of two phases: its law is not Gaussian, and the student learns it from the teacher."""
 
-FINE: dict[str, Any] = {"data.size": 128, "data.held_out": 256, "evaluation.count": 256}
+FINE: dict[str, Any] = {
+    "data.size": 128,
+    "data.train": 2048,
+    "data.held_out": 256,
+    "evaluation.count": 256,
+}
 """What models on 128 nodes a side share. Their laws are those on 64, so that what is a length in
 nodes doubles, and networks have one level more."""
 
 FINE_LINEAR: dict[str, Any] = {
     **LINEAR,
     **FINE,
-    "data.train": 2048,
     "packing.rank": 192,
     "teacher.steps": 20,
     "student.operator.widths": [16, 24, 32, 48],
@@ -86,7 +90,6 @@ FINE_LINEAR: dict[str, Any] = {
 FINE_BURGERS: dict[str, Any] = {
     **STAGED,
     **FINE,
-    "data.train": 2048,
     "teacher.steps": 20,
     "student.operator.widths": [24, 32, 48, 64],
     "student.inputs.widths": [16, 24, 32, 48],
@@ -97,7 +100,6 @@ FINE_BURGERS: dict[str, Any] = {
 FINE_MEDIUM: dict[str, Any] = {
     **MEDIUM,
     **FINE,
-    "data.train": 2048,
     "teacher.steps": 1200,
     "pairs.count": 1024,
     "student.steps": 700,

@@ -53,7 +53,7 @@ def correction(
         marched: Whether to go through the times where there is such a thing: from an initial state,
             with which the solution then moves, see :mod:`piddm.numerics.marched`.
     """
-    centre = torch.zeros(1, packing.channels, *packing.image).to(packing.mean)
+    centre = torch.zeros_like(packing.mean)[None]
     mean = {k: v.double() for k, v in packing.unpack(centre).items()}
     params = tuple(str(given) for given in pde.inputs if isinstance(given, Param))
     inputs = held_inputs(pde, residual.grid)
@@ -68,8 +68,7 @@ def nearest_solutions(
     held: Mapping[str, np.ndarray] | None = None,
 ) -> Projection:  # fmt: skip
     """Return nearest solutions in the norm of a data set, about its mean."""
-    centre = torch.zeros(1, packing.channels, *packing.image).to(packing.mean)
-    return Projection(residual, packing.norm(), scale, held, typical=packing.relaxed(centre))
+    return Projection(residual, packing.norm(), scale, held, typical=packing.middle())
 
 
 def goes_by_time(pde: PDE, grid: Grid) -> bool:

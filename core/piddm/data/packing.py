@@ -155,6 +155,10 @@ class Packing(Colour):
             found[name] = ranges.backward(found[name], bounds)
         return found
 
+    def middle(self) -> dict[str, Tensor]:
+        """Return the mean of the data, fields ``(1, *axes)``, those of a few values not rounded."""
+        return self.relaxed(torch.zeros_like(self.mean)[None])
+
     def sharp(self, x: Tensor) -> Tensor:
         """Return packed states whose fields of a few values are rounded to them."""
         if not self.field_levels():
@@ -194,7 +198,7 @@ class Packing(Colour):
     def pull(self, rows: Mapping[str, Tensor]) -> Tensor:
         """Return derivatives by fields as derivatives by packed states, at the mean of the data."""
         if self.bounds:
-            mean = self.relaxed(torch.zeros_like(self.mean)[None])
+            mean = self.middle()
             rows = {
                 k: v / ranges.slope(mean[k], self.bounds.get(k, (None, None))).to(v)
                 for k, v in rows.items()

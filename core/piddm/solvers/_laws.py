@@ -105,7 +105,7 @@ class Laws:
         more = {k: torch.full((1,), v) for k, v in sensors.other.defaults.items()}
         found = {}
         for name, packing in self._packings.items():
-            mean = packing.relaxed(torch.zeros_like(packing.mean)[None])
+            mean = packing.middle()
             away = (sensors.values - sensors(more | mean)[0].double().cpu())[chosen] / unit
             rows = through_colour(packing, sensors, chosen).double().cpu() / unit[:, None]
             inner = rows @ rows.mT

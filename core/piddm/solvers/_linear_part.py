@@ -51,7 +51,7 @@ def at_mean(packing: Packing, sensors: Sensors) -> Sensors:
     if not sensors.curved:
         return sensors
     with torch.no_grad():
-        mean = packing.relaxed(torch.zeros_like(packing.mean)[None])
+        mean = packing.middle()
     return sensors.linear(mean)
 
 

@@ -162,8 +162,7 @@ def _still_axes(packing: Packing) -> tuple[dict[str, Tensor], dict[str, tuple[in
     draw = torch.Generator().manual_seed(0)
     shape = (DRAWS, packing.channels, *packing.image)
     white = torch.randn(shape, generator=draw).to(packing.scale)
-    middle = packing.relaxed(torch.zeros_like(white[:1]))
-    still = {}
+    middle, still = packing.middle(), {}
     for name, drawn in packing.relaxed(packing.colour(white)).items():
         away = drawn - middle[name]
         least = STILL * float(away.square().mean().sqrt())
@@ -171,4 +170,4 @@ def _still_axes(packing: Packing) -> tuple[dict[str, Tensor], dict[str, tuple[in
                 if float((away.amax(d) - away.amin(d)).max()) <= least)  # fmt: skip
         if least and (own := tuple(dims)):
             still[name] = own
-    return dict(middle), still
+    return middle, still
