@@ -70,7 +70,7 @@ class Optimisation:
         # A group that has its first rate is one that a schedule can go on with.
         groups = [{"params": list(module.parameters()), "initial_lr": settings.learning_rate}]
         self._optimiser = torch.optim.AdamW(
-            groups, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
+            groups, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
         )
         if checkpoint.exists():
             self._load()
@@ -186,20 +186,28 @@ class Optimisation:
             self.module.load_state_dict(parts["module"])
             self.average.load_state_dict(parts["average"])
             state = self._optimiser.state_dict()
+            parameters = list(self.module.parameters())
             slots: dict[int, dict[str, Tensor]] = {}
             for name, value in parts["optimiser"].items():
                 index, _, key = name.partition(".")
-                slots.setdefault(int(index), {})[key] = value
+                slots.setdefault(int(index), {})[key] = _laid_out(value, parameters[int(index)])
             self._optimiser.load_state_dict({**state, "state": slots})
             names = metadata["history"].split(",")
             rows = tensors["history"].tolist()
             self.history = [dict(zip(names, row, strict=True)) for row in rows]
             self.step = int(metadata["step"])
             self.seconds = float(metadata.get("seconds", "nan"))
-        except (KeyError, ValueError, RuntimeError) as error:
+        except (KeyError, IndexError, ValueError, RuntimeError) as error:
             raise PiddmError(
                 f"{self.checkpoint} does not fit this run; remove it to train from the start"
             ) from error
+
+
+def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:
+    """Return a moment in its parameter's order in memory: a fused step goes through both."""
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter).copy_(value)
 
 
 def _rate_factor(step: int, settings: OptimiserConfig) -> float:
