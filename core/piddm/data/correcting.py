@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -13,7 +14,9 @@ from piddm.data.simulate import held_inputs
 from piddm.equation import PDE
 from piddm.grids.grid import Grid
 from piddm.numerics.correction import Corrected, Correction, Move, joined
+from piddm.numerics.interior import Unsuited
 from piddm.numerics.marched import March
+from piddm.numerics.own_solution import OwnSolution
 from piddm.numerics.projection import Projection
 from piddm.residuals.residual import Fields, Residual
 from piddm.symbolic.operators import Param
@@ -69,6 +72,24 @@ def nearest_solutions(
 ) -> Projection:  # fmt: skip
     """Return nearest solutions in the norm of a data set, about its mean."""
     return Projection(residual, packing.norm(), scale, held, typical=packing.middle())
+
+
+def own_solutions(
+    pde: PDE, residual: Residual, packing: Packing, scale: Mapping[str, float]
+) -> OwnSolution | None:
+    """Return what solves for all but a state's inputs; None where nothing does.
+
+    On a sphere, where no solver is derived, it is the correction in float64 that keeps inputs.
+    """
+    try:
+        return OwnSolution(pde, residual)
+    except UsageError:
+        if not residual.grid.spherical or not pde.inputs:
+            return None
+    with suppress(Unsuited):
+        made = correction(pde, residual, packing, scale, "solution", fallback=False, marched=True)
+        return OwnSolution(pde, residual, made)
+    return None
 
 
 def goes_by_time(pde: PDE, grid: Grid) -> bool:

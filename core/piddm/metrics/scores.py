@@ -30,7 +30,7 @@ class Scores(BaseModel):
         spectrum_distance: See :mod:`piddm.metrics.spectra`; normalised fields.
         self_consistency: Mean over ``solved_count`` samples of the relative distance to the
             solution that belongs to a sample's own inputs, :mod:`piddm.metrics.self_consistency`;
-            None where an equation declares no inputs.
+            None where an equation declares no inputs, or nothing solves for the rest.
         nfe: Network calls for one sample; None for data.
         seconds_per_sample: Wall-clock; None for data.
         count: Samples used; ``distance_count`` of them for the distance.

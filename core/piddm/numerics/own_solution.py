@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from piddm.numerics.correction import Correction
 from piddm.numerics.derived_solver import DerivedSolver, held
 from piddm.residuals.residual import Fields, Residual
 from piddm.symbolic.operators import Field, Param, Slice
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 TOGETHER = 16
 """States that are solved together."""
 
+STEPS = 16
+"""Newton steps of a correction at most."""
+
 
 class OwnSolution:
     """Keeps the inputs of states and solves the equation for everything else.
@@ -25,18 +29,25 @@ class OwnSolution:
     Args:
         pde: The equation; it declares inputs.
         residual: Its residual on the grid.
+        correction: What moves the solution to a state's inputs, where no solver is derived from
+            the equation, as on a sphere.
 
     Raises:
-        UsageError: If the equation declares no inputs, or no solver is derived from it.
+        UsageError: If the equation declares no inputs, or no solver is derived from it and there
+            is no correction.
     """
 
-    def __init__(self, pde: Specification, residual: Residual) -> None:
+    def __init__(
+        self, pde: Specification, residual: Residual, correction: Correction | None = None
+    ) -> None:
         if not pde.inputs:
             raise UsageError(f"{pde.name} declares no inputs: no state has a solution of its own")
         self.pde, self.residual, self.grid = pde, residual, residual.grid
         self.given = held(pde, self.grid, pde.inputs)
-        # Inputs of samples meet no condition on their mean to the last digit.
-        self._solver = DerivedSolver(pde, self.grid, pde.inputs, relaxed=True)
+        self._correction = correction
+        if correction is None:
+            # Inputs of samples meet no condition on their mean to the last digit.
+            self._solver = DerivedSolver(pde, self.grid, pde.inputs, relaxed=True)
 
     @torch.no_grad()
     def __call__(self, fields: Fields) -> tuple[dict[str, Tensor], Tensor]:
@@ -55,6 +66,9 @@ class OwnSolution:
         return {k: torch.cat([p[k] for p in parts]) for k in names}, torch.cat(found)
 
     def _some(self, fields: Fields) -> tuple[dict[str, Tensor], Tensor]:
+        if self._correction is not None:
+            made = self._correction(fields, steps=STEPS)
+            return made.fields, made.converged
         count = len(next(iter(fields.values())))
         try:
             solved = self._solver.solve({k: self._value(k, fields) for k in self.pde.inputs})

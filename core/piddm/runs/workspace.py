@@ -11,7 +11,7 @@ from torch import Tensor
 
 from piddm.config import Config, PhysicsConfig
 from piddm.data import dataset
-from piddm.data.correcting import Corrections, nearest_solutions
+from piddm.data.correcting import Corrections, nearest_solutions, own_solutions
 from piddm.data.dataset import Dataset
 from piddm.data.packing import Packing
 from piddm.equation import PDE
@@ -184,10 +184,7 @@ class Workspace:
     @cached_property
     def own_solution(self) -> OwnSolution | None:
         """The solver of all but a state's inputs; None where nothing is solved for from them."""
-        try:
-            return OwnSolution(self.pde, self.residual)
-        except UsageError:  # no inputs, or a sphere
-            return None
+        return own_solutions(self.pde, self.residual, self.packing, self.scale)
 
     @property
     def fixed(self) -> dict[str, np.ndarray]:
