@@ -7,10 +7,13 @@ import json
 import pytest
 import torch
 
+from piddm import Axis, Grid
 from piddm.config import Config, resolve
+from piddm.data.packing import Packing
 from piddm.plugins.loader import get_pde
 from piddm.runs.model_files import build_student, build_teacher
 from piddm.runs.stages import Distillation
+from piddm.students.gaussian_inputs import is_gaussian
 from piddm.students.linear_prediction import GRAIN, LinearPrediction
 from piddm.students.staged import Extension, determined
 from piddm.tools.randomness import white
@@ -198,6 +201,22 @@ def test_a_linear_prediction_is_taken_of_linear_equations(name, linear, tmp_path
     assert (float(student.spread.max()) < 0.2) is linear
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_chance_does_not_call_a_gaussian_law_another(seed):
+    """One comparison of energy distances is off by a half in one draw of three."""
+    draw = torch.Generator().manual_seed(seed)
+    grid = Grid(x=Axis(0, 1, 16, periodic=True), y=Axis(0, 1, 8, periodic=True))
+    white = torch.randn(600, 16, 8, generator=draw, dtype=torch.float64)
+    waves = (16 * torch.fft.fftfreq(16)).square()[:, None] + (8 * torch.fft.fftfreq(8)).square()
+    law = torch.fft.ifft2(torch.fft.fft2(white) / (1 + waves)).real
+    packing = Packing(grid, ("u",), rank=64).fit({"u": law})
+    mask = torch.ones(packing.channels, *packing.image, dtype=torch.bool)
+    assert is_gaussian(packing.pack({"u": law}).float(), packing, mask)
+    cubed = {"u": law**3}
+    packing = Packing(grid, ("u",), rank=64).fit(cubed)
+    assert not is_gaussian(packing.pack(cubed).float(), packing, mask)
+
+
 @pytest.mark.parametrize(
     ("name", "gaussian"),
     [("burgers", True), ("poisson", True), ("darcy", False), ("advection", False)],
@@ -205,7 +224,7 @@ def test_a_linear_prediction_is_taken_of_linear_equations(name, linear, tmp_path
 def test_gaussian_inputs_are_told_from_others(name, gaussian, tmp_path, monkeypatch):
     """By data only: a medium of two phases and sums of two waves are no Gaussian fields."""
     _, context, student = prepared(
-        tmp_path, monkeypatch, name, **{"packing.rank": 64, "data.train": 512}
+        tmp_path, monkeypatch, name, **{"packing.rank": 64, "data.train": 1024}
     )
     student.fit(context.data)
     assert bool(student.gaussian) is gaussian

@@ -26,9 +26,9 @@ nonlinear terms do not commute with one. The first stage has the pairs' regressi
 score of Eq. 8. The physics of samples moves G, unless a Newton step ends it
 (:mod:`piddm.students.polish`), which is the better physics.
 
-Where Gaussian inputs of the data's colour are as near to data as other data are, in energy distance
-and in the law of one value, there is nothing to learn for F, which would take in the teacher's
-errors only: the first stage is then :math:`a = MS\xi`, without a network. Else the mean and the
+Where inputs are Gaussian (:mod:`piddm.students.gaussian_inputs`) there is nothing to learn for F,
+which would take in the teacher's errors only: the first stage is then :math:`a = MS\xi`, without a
+network. Else the mean and the
 spectrum of what F draws are set to those of the data in the end (:mod:`piddm.students.moments`).
 
 Where an input is a param, which a state has no channel for, or where there is none, the solution is
@@ -46,10 +46,10 @@ from piddm.config import Config, NetworkConfig
 from piddm.data.correcting import goes_by_time
 from piddm.data.packing import symmetric
 from piddm.equation import PDE
-from piddm.metrics.energy import energy_distance, energy_score
-from piddm.metrics.one_point import one_point_distance
+from piddm.metrics.energy import energy_score
 from piddm.students.extension import Extension
 from piddm.students.flow_student import FlowStudent
+from piddm.students.gaussian_inputs import is_gaussian
 from piddm.students.linear_prediction import LinearPrediction
 from piddm.students.moments import Moments
 from piddm.students.polish import Polish
@@ -57,7 +57,7 @@ from piddm.symbolic.operators import Param
 from piddm.teachers.backbone import build_backbone
 from piddm.teachers.teacher import Teacher
 from piddm.tools import memory, ranks
-from piddm.tools.randomness import generator, white
+from piddm.tools.randomness import generator
 from piddm.training.context import TrainingContext
 from piddm.training.losses import DATA, fresh, regression
 from piddm.training.optimisation import Loss
@@ -70,9 +70,6 @@ EDGES = 0.2
 
 LOOKED_AT = 1024
 """Data that Gaussian inputs are compared with, at most."""
-
-AS_NEAR = 1.5
-"""Distance of Gaussian inputs to data, over that of other data, up to which they are as good."""
 
 NONLINEAR = 0.01
 """Share of the variance that a linear prediction may leave, else there is none: what it adds of
@@ -187,7 +184,7 @@ class StagedStudent(FlowStudent):
     def fit(self, data: Tensor) -> None:
         """Decide on a first network; set the prediction, and what packed data have beyond it."""
         data = _looked_at(data).to(self.offset)
-        self.gaussian.fill_(self._is_gaussian(data))
+        self.gaussian.fill_(is_gaussian(data, self.packing, self.mask))
         if self.gaussian:
             for parameter in self.network.parameters():  # unused: zeros take no room in a file
                 parameter.requires_grad_(False).zero_()
@@ -200,19 +197,6 @@ class StagedStudent(FlowStudent):
         offset = symmetric(beyond, periodic)
         self.offset.copy_(offset)
         self.spread.copy_(symmetric((beyond - offset).square(), periodic).sqrt())
-
-    def _is_gaussian(self, data: Tensor) -> bool:
-        """Return whether the colour's inputs are as near to data as data are to one another."""
-        count = min(LOOKED_AT, len(data) // 2)
-        noise = white((count, *data.shape[1:]), data.device, 0, "inputs")
-        one, other = data[:count], data[count : 2 * count]
-        made = self.packing.colour(noise)
-        inputs = (self.packing.weigh(x)[:, self.mask].cpu() for x in (made, one, other))
-        own, seen, again = inputs
-        near = energy_distance(own, seen) <= AS_NEAR * energy_distance(again, seen)
-        scale = float(seen.std())
-        pooled, chance = (one_point_distance(x, seen, scale, None) for x in (own, again))
-        return near and pooled <= AS_NEAR * chance + 0.01
 
     def objective(self, context: TrainingContext) -> Loss:
         """Return the loss of both stages, of which each moves its own network."""
