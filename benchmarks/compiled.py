@@ -24,6 +24,7 @@ import torch
 from machine import describe
 from torch import Tensor
 from torch._dynamo.utils import counters
+from torch._inductor import config as inductor
 
 from piddm import api
 from piddm.tools.progress import follow
@@ -117,7 +118,7 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     # In this process: helpers that wait for work would not be counted, and would share its core.
-    torch._inductor.config.compile_threads = 1
+    inductor.compile_threads = 1
     print(describe(), flush=True)
     changes = {"data.size": chosen.size, "data.train": 48, "data.held_out": 8, "teacher.steps": 1}
     job = api.prepare(chosen.pde, "default", overrides=changes)
@@ -133,7 +134,10 @@ def main() -> None:
         found = residual(fields)
         return torch.cat([(v / scale[k]).flatten() for k, v in found.items()])
 
-    parts = {"residual": (rows, (fields,)), "network": (teacher.network, (x, t))}
+    parts: dict[str, tuple[Callable[..., Tensor], tuple]] = {
+        "residual": (rows, (fields,)),
+        "network": (teacher.network, (x, t)),
+    }
     with tempfile.TemporaryDirectory() as empty:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = empty
         trials()
