@@ -217,6 +217,26 @@ def test_chance_does_not_call_a_gaussian_law_another(seed):
     assert not is_gaussian(packing.pack(cubed).float(), packing, mask)
 
 
+def test_gaussian_inputs_have_all_waves_of_the_data(tmp_path, monkeypatch):
+    """Burgers' first time, wave by wave: the finest are a millionth of a film, and the colour's."""
+    _, context, student = prepared(
+        tmp_path, monkeypatch, "burgers",
+        **{"packing.rank": 16, "data.train": 512, "data.size": 32, "data.times": 8},
+    )  # fmt: skip
+    student.fit(context.data)
+    assert bool(student.gaussian)
+    noise = white((2048, *context.data.shape[1:]), CPU, 0, "noise")
+    with torch.no_grad():
+        drawn, coloured = student.draw(noise), student.packing.colour(noise)
+    power = [
+        torch.fft.rfft(x[:, 0, 0]).abs().square().mean(0) for x in (context.data, drawn, coloured)
+    ]
+    assert bool(student.mask[0, 0].all())
+    # Means over 512 and 2,048 draws of a square: 8 % is a deviation, of 15 waves.
+    torch.testing.assert_close(power[1][1:16], power[0][1:16], rtol=0.3, atol=0)
+    assert float(power[2][15]) < 0.5 * float(power[0][15])
+
+
 @pytest.mark.parametrize(
     ("name", "gaussian"),
     [("burgers", True), ("poisson", True), ("darcy", False), ("advection", False)],

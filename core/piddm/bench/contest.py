@@ -18,12 +18,20 @@ from torch import Tensor, nn
 
 from piddm.api import Run
 from piddm.bench.answers import answer
-from piddm.bench.entries import OURS, TRUTH, Entry, parse
+from piddm.bench.entries import OURS, PLAIN, TRUTH, Entry, parse
 from piddm.bench.marks import code_of, seconds_of, source_of
 from piddm.bench.method_training import trained
 from piddm.bench.regrid import OtherGrid
 from piddm.bench.results import Result, averaged, finished, keep, kept, result_path
-from piddm.bench.samplers import Sampler, corrected, draw, of_student, projected, solved
+from piddm.bench.samplers import (
+    Sampler,
+    corrected,
+    draw,
+    of_inputs,
+    of_student,
+    projected,
+    solved,
+)  # fmt: skip
 from piddm.config import Config, changed
 from piddm.equation import PDE
 from piddm.methods.method import Method
@@ -239,6 +247,8 @@ class Contest:
         if entry.projection:
             sampler = projected(sampler, context)
         if entry.solved:
+            if entry.name == PLAIN:
+                sampler = of_inputs(self.job, context)
             sampler = solved(sampler, self.job, context)
         found = []
         for n in range(entry.draws):

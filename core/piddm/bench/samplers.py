@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from piddm.bench.counting import counting
 from piddm.runs.stages import Distillation
+from piddm.students.input_law import InputLaw
 from piddm.students.refinement import refine
 from piddm.teachers.sampling import noises
 from piddm.tools.errors import UsageError
@@ -42,6 +43,12 @@ def corrected(sampler: Sampler, context: TrainingContext) -> Sampler:
 def projected(sampler: Sampler, context: TrainingContext) -> Sampler:
     """Return a sampler that ends at the nearest solutions, in float64."""
     return lambda noise, draw: context.project(sampler(noise, draw).double())
+
+
+def of_inputs(job: Distillation, context: TrainingContext) -> Sampler:
+    """Return draws of a Gaussian fitted to the inputs, where the colour lacks their fine waves."""
+    law = InputLaw.of(job.pde, context.packing, context.data)
+    return lambda noise, draw: law(noise, context.packing)
 
 
 def solved(sampler: Sampler, job: Distillation, context: TrainingContext) -> Sampler:

@@ -2,7 +2,8 @@
 
 * ``gaussian``: the data's mean and covariance, and no network.
 * ``gaussian, projected``: the nearest solutions to those.
-* ``gaussian inputs, solved``: their inputs (a medium, a first time), solved for the rest.
+* ``gaussian inputs, solved``: a Gaussian fitted to the inputs (a medium, a first time), solved for
+  the rest.
 * ``student's inputs, solved``: the same of the student's, which tells what its inputs are worth.
 * ``student, corrected``: the student's samples after :mod:`piddm.numerics.correction`, in float32.
 * ``student, projected``: the same to round-off, in float64.
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from torch import Tensor
+
+from piddm.students.input_law import InputLaw
 
 if TYPE_CHECKING:
     from piddm.runs.workspace import Workspace
@@ -70,7 +73,8 @@ def baselines(run: Workspace) -> dict[str, Source]:
     }
     if large or run.own_solution is None:
         return found
-    found["gaussian inputs, solved"] = costly(lambda noise: run.solved(packing.colour(noise)))
+    law = InputLaw.of(run.pde, packing, packing.targets(run.data[0].fields))
+    found["gaussian inputs, solved"] = costly(lambda noise: run.solved(law(noise, packing)))
     found["student's inputs, solved"] = costly(lambda noise: run.solved(run.student(noise)), calls)
     return found
 

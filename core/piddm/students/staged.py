@@ -27,8 +27,8 @@ score of Eq. 8. The physics of samples moves G, unless a Newton step ends it
 (:mod:`piddm.students.polish`), which is the better physics.
 
 Where inputs are Gaussian (:mod:`piddm.students.gaussian_inputs`) there is nothing to learn for F,
-which would take in the teacher's errors only: the first stage is then :math:`a = MS\xi`, without a
-network. Else the mean and the
+which would take in the teacher's errors only: the first stage then draws from their law
+(:mod:`piddm.students.input_law`), without a network. Else the mean and the
 spectrum of what F draws are set to those of the data in the end (:mod:`piddm.students.moments`).
 
 Where an input is a param, which a state has no channel for, or where there is none, the solution is
@@ -50,6 +50,7 @@ from piddm.metrics.energy import energy_score
 from piddm.students.extension import Extension
 from piddm.students.flow_student import FlowStudent
 from piddm.students.gaussian_inputs import is_gaussian
+from piddm.students.input_law import InputLaw
 from piddm.students.linear_prediction import LinearPrediction
 from piddm.students.moments import Moments
 from piddm.students.polish import Polish
@@ -114,7 +115,7 @@ class StagedStudent(FlowStudent):
         self.register_buffer("gaussian", torch.zeros((), dtype=torch.bool))
         self.register_buffer("offset", torch.zeros(shape))
         self.register_buffer("spread", torch.zeros(shape))
-        self.moments = Moments(packing)
+        self.law, self.moments = InputLaw(packing), Moments(packing)
         if settings.polish:
             self.polish = Polish(pde, packing, settings.polish)
 
@@ -159,9 +160,9 @@ class StagedStudent(FlowStudent):
 
     def draw(self, noise: Tensor) -> Tensor:
         """Return the first stage's answer, of which the inputs are used."""
-        x = self.packing.colour(noise)
         if self.determined and self.gaussian:
-            return x
+            return self.law(noise, self.packing)
+        x = self.packing.colour(noise)
         x = x + self.turn(x, x.new_ones(x.shape[0]))
         return self.moments(x, self.packing) if self.determined else x
 
@@ -186,6 +187,7 @@ class StagedStudent(FlowStudent):
         data = _looked_at(data).to(self.offset)
         self.gaussian.fill_(is_gaussian(data, self.packing, self.mask))
         if self.gaussian:
+            self.law.fit(data, self.packing, self.mask)  # in training, too, it draws
             for parameter in self.network.parameters():  # unused: zeros take no room in a file
                 parameter.requires_grad_(False).zero_()
         periodic, unknown = self.packing.image_periodic, ~self.mask
@@ -236,9 +238,13 @@ class StagedStudent(FlowStudent):
         return loss
 
     def settle(self, data: Tensor, seed: int) -> None:
-        """Give the first stage the moments of the data."""
-        if self.determined and not self.gaussian:
-            some = _looked_at(data).to(self.offset)
+        """Give the first stage the moments of the data, or the law of Gaussian inputs."""
+        if not self.determined:
+            return
+        some = _looked_at(data).to(self.offset)
+        if self.gaussian:
+            self.law.fit(some, self.packing, self.mask)
+        else:
             self.moments.fit(self.draw, some, self.packing, seed)
 
 
