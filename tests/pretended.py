@@ -123,6 +123,8 @@ def pretended_device() -> Iterator[Device]:
 
 def _run(function: Any, args: Any, kwargs: dict[str, Any], mode: Device | None) -> Any:
     name = function.name().split(".")[0]
+    if name == "aten::_efficientzerotensor":  # which has no memory that could be wrapped
+        function = torch.ops.aten.zeros.default
     place = kwargs.get("device")
     leaves = tree_leaves((args, kwargs))
     here = [v for v in leaves if isinstance(v, Tensor) and not isinstance(v, Placed)]
@@ -133,6 +135,7 @@ def _run(function: Any, args: Any, kwargs: dict[str, Any], mode: Device | None) 
                 if isinstance(value, Tensor) and value.dtype == torch.bool:
                     mode.waits[f"{name} of a mask {_line()}"] += 1
                 elif isinstance(value, Tensor) and not isinstance(value, Placed):
+                    mode.waits[f"{name} at positions of the host {_line()}"] += 1
                     mode.arrivals[_line()] += value.nbytes
         here = [v for v in here if all(v is not w for w in tree_leaves(args[1]))]
     if name not in MOVES and there and any(v.dim() for v in here):
@@ -143,8 +146,10 @@ def _run(function: Any, args: Any, kwargs: dict[str, Any], mode: Device | None) 
     if mode is not None:
         if name in WAITS or (name in MOVES and there and _leaves(function, args, kwargs, leaves)):
             mode.waits[f"{name} {_line()}"] += 1
-        if name in MOVES and here:
+        if name in MOVES and here and _arrives(function, args, kwargs):
             mode.arrivals[_line()] += sum(v.nbytes for v in here)
+            if not _goes_on(name, args, kwargs):
+                mode.waits[f"{name} from the host {_line()}"] += 1
     inner_kwargs = {**kwargs, "device": torch.device("cpu")} if _there(place) else kwargs
     found = function(*tree_map(_inner, args), **tree_map(_inner, inner_kwargs))
     stays = _there(place) if place is not None else bool(there)
@@ -161,6 +166,19 @@ def _leaves(function: Any, args: Any, kwargs: dict[str, Any], leaves: list[Any])
         return not isinstance(args[0], Placed)
     place = kwargs.get("device")
     return place is not None and not _there(place)
+
+
+def _arrives(function: Any, args: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether a copy takes values from the host to the device."""
+    if function.name().startswith("aten::copy_"):
+        return isinstance(args[0], Placed)
+    return _there(kwargs.get("device"))
+
+
+def _goes_on(name: str, args: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether the host goes on while a copy is made."""
+    third = name == "aten::copy_" and len(args) > 2 and args[2]
+    return bool(third or kwargs.get("non_blocking"))
 
 
 def _inner(value: Any) -> Any:

@@ -26,6 +26,7 @@ from torch import Generator, Tensor, nn
 from piddm.interfaces import Method
 from piddm.teachers.sampling import last
 from piddm.teachers.teacher import Teacher
+from piddm.tools.devices import sent
 from piddm.tools.errors import UsageError
 from piddm.tools.randomness import generator
 from piddm.training.context import TrainingContext
@@ -90,9 +91,9 @@ class TrainedFlow(Method):
         context, schedule = self.context, self.context.teacher.schedule
         draw = generator(context.config.seed, self.name, step)
         index = torch.randint(len(context.data), (context.config.student.batch,), generator=draw)
-        x0 = context.data[index].to(context.device)
-        t = schedule.draw(len(x0), draw).to(x0).clamp_min(EARLIEST)
-        noise = torch.randn(x0.shape, generator=draw, dtype=x0.dtype).to(x0.device)
+        x0 = sent(context.data[index], context.device)
+        t = sent(schedule.draw(len(x0), draw), x0).clamp_min(EARLIEST)
+        noise = sent(torch.randn(x0.shape, generator=draw, dtype=x0.dtype), x0)
         a, s = schedule.alpha(t)[:, None, None, None], schedule.sigma(t)[:, None, None, None]
         return Batch(x0, a * x0 + s * context.packing.colour(noise), t, a, s)
 

@@ -37,6 +37,7 @@ from torch import Tensor, nn
 from piddm.students.flow_student import FlowStudent
 from piddm.teachers.schedules import SCHEDULES, Schedule
 from piddm.teachers.teacher import Teacher
+from piddm.tools.devices import sent
 from piddm.tools.randomness import generator
 from piddm.training.context import TrainingContext
 from piddm.training.losses import fresh, total
@@ -89,7 +90,7 @@ class ConsistencyStudent(FlowStudent):
         """Return the error of consistency along the teacher's flow, and what every student has."""
         settings, packing, teacher = context.config.student, context.packing, context.teacher
         schedule, count = teacher.schedule, settings.batch
-        times = schedule.times(LEVELS).flip(0).to(packing.mean)
+        times = schedule.times(LEVELS).flip(0)
         self.target.requires_grad_(False)
         average = self.with_network(self.target)
 
@@ -103,14 +104,14 @@ class ConsistencyStudent(FlowStudent):
             data = context.data[torch.randint(len(context.data), (count,), generator=draw)]
             level = (LEVELS * SCHEDULES["linear"].draw(count, draw)).long().clamp(max=LEVELS - 1)
             level[0] = LEVELS - 1  # the energy score takes two samples, in the smallest batch too
-            now, then = times[level + 1], times[level]
-            white = torch.randn(data.shape, generator=draw, dtype=data.dtype).to(context.device)
+            now, then = (sent(times[at], packing.mean) for at in (level + 1, level))
+            white = sent(torch.randn(data.shape, generator=draw, dtype=data.dtype), now)
             more = packing.colour(context.share(fresh(context, draw)))
             data, now, then, white = map(context.share, (data, now, then, white))
             last, own = context.share(level) == LEVELS - 1, len(data)
             with torch.no_grad():
                 a, s = _image(schedule.alpha(now)), _image(schedule.sigma(now))
-                x = a * data.to(context.device) + s * packing.colour(white)
+                x = a * sent(data, now) + s * packing.colour(white)
                 further = heun(teacher, x, now, then)
                 goal = ends(average.turn, schedule, further, then)
             x = module(torch.cat([x, more]), torch.cat([now, now.new_ones(len(more))]))

@@ -36,6 +36,7 @@ from torch import Tensor, nn
 
 from piddm.students.flow_student import FlowStudent
 from piddm.teachers.teacher import Teacher
+from piddm.tools.devices import sent
 from piddm.tools.errors import UsageError
 from piddm.tools.randomness import generator
 from piddm.training.context import TrainingContext
@@ -103,9 +104,9 @@ class DistributionMatchingStudent(FlowStudent):
             noise, target = map(context.share, pairs)
             x = module(torch.cat([noise, context.share(more)]))
             drawn = torch.rand(sum(counts), generator=draw)
-            t = MARGIN + (1 - 2 * MARGIN) * context.share(*drawn.split(counts)).to(x)
+            t = MARGIN + (1 - 2 * MARGIN) * sent(context.share(*drawn.split(counts)), x)
             drawn = torch.randn((sum(counts), *x.shape[1:]), generator=draw, dtype=x.dtype)
-            white = context.share(*drawn.split(counts)).to(x.device)
+            white = sent(context.share(*drawn.split(counts)), x)
             slope = difference(teacher, fake, x, packing.colour(white), t)
             # In one order whoever made them, since the fake adds its noise to the whole of them.
             made = torch.cat([context.every(p) for p in x.split([len(noise), len(x) - len(noise)])])

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from piddm.students.flow_student import FlowStudent
 from piddm.teachers.schedules import SCHEDULES
+from piddm.tools.devices import sent
 from piddm.tools.randomness import generator
 from piddm.training.context import TrainingContext
 from piddm.training.losses import fresh, total
@@ -67,7 +68,7 @@ class ReflowStudent(FlowStudent):
             noise, target = map(context.share, pairs)
             end, more = packing.colour(noise), packing.colour(context.share(white))
             whole = torch.cat([line.draw(half, draw), torch.ones(count + len(white) - half)])
-            t = context.share(whole[:count], whole[count:]).to(end)
+            t = sent(context.share(whole[:count], whole[count:]), end)
             number = torch.arange(len(whole))
             chosen = context.share(number[:count], number[count:]) >= half
             at = t[:, None, None, None]

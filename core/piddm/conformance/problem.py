@@ -153,8 +153,7 @@ class Problem:
         teacher = self.teacher() if teacher is None else teacher
         packing, settings = teacher.packing, self.config.pairs
         shape = (packing.channels, *packing.image)
-        device = torch.device("cpu")
-        pool = PairPool(teacher, settings, shape, folder, 0, "conformance", device)
+        pool = PairPool(teacher, settings, shape, folder, 0, "conformance", packing.mean.device)
         for _ in pool.advance(0):
             pass
         projection = Projection(self.residual, packing.norm(), self.scale)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from piddm.grids.grid import Grid
+from piddm.tools.devices import placed
 
 
 @lru_cache(maxsize=8)
@@ -25,7 +26,7 @@ def mean_square(values: Tensor, weights: Tensor | None, masked: bool = False) ->
     squares = values.square()
     if masked:
         known = ~squares.isnan()
-        own = torch.ones_like(squares) if weights is None else weights.to(squares)
+        own = torch.ones_like(squares) if weights is None else placed(weights, squares)
         total = torch.where(known, squares * own, 0.0).sum()
         return total / (known * own).sum().clamp_min(torch.finfo(squares.dtype).tiny)
-    return squares.mean() if weights is None else (squares * weights.to(squares)).mean()
+    return squares.mean() if weights is None else (squares * placed(weights, squares)).mean()

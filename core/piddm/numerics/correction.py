@@ -48,8 +48,8 @@ STEPS = 6
 PARTS = 4
 """Samples drop out of the batch by quarters of it, as they become good."""
 
-SHORTEST = 0.125
-"""Least length of a step."""
+TRIES = 4
+"""Lengths of a step that are tried: 1, 1/2, 1/4 and 1/8."""
 
 GOOD = {torch.float32: 1e-6, torch.float64: 1e-20}
 """Normalised PDE error of a sample that is corrected, by precision."""
@@ -175,8 +175,10 @@ class Correction:
             return self._corrected(start, tolerance, steps, iterations)
         found: list[Corrected] = []
 
+        looks = all(v.device.type == "cpu" for v in start.values())
+
         def run(values: Fields) -> dict[str, Tensor]:
-            found.append(self._corrected(values, tolerance, steps, iterations))
+            found.append(self._corrected(values, tolerance, steps, iterations, looks))
             return found[0].fields
 
         moved = Implicit.apply(run, self._pull_back, tuple(start), *start.values())
@@ -192,8 +194,10 @@ class Correction:
 
     @torch.no_grad()
     def _corrected(
-        self, start: Fields, tolerance: float | None, steps: int, iterations: int | None
-    ) -> Corrected:
+        self, start: Fields, tolerance: float | None, steps: int, iterations: int | None,
+        looks: bool = True,
+    ) -> Corrected:  # fmt: skip
+        """Make the steps; ``looks`` says whether the host may look when they are enough."""
         x = {k: v.detach() for k, v in start.items()}
         error = before = self.error(x)
         enough = GOOD[error.dtype] if tolerance is None else tolerance
@@ -201,13 +205,13 @@ class Correction:
         if self.march is not None and steps and bool((error > enough).any()):
             x, error, made = *self._marched(x, error, enough, self.march), 1
         for step in range(made, steps):
-            if bool((error <= enough).all()):
+            if looks and bool((error <= enough).all()):
                 break
-            some = self._left(error > enough)
+            some = self._left(error > enough) if looks else None
             part, own = (x, error) if some is None else (
                 {k: v[some] for k, v in x.items()}, error[some]
             )  # fmt: skip
-            moved, less = self._step(part, own, enough, iterations)
+            moved, less = self._step(part, own, enough, iterations, looks)
             if some is not None:
                 moved = {k: x[k].index_copy(0, some, v) for k, v in moved.items()}
                 less = error.index_copy(0, some, less)
@@ -237,7 +241,7 @@ class Correction:
         return moving.to(torch.uint8).argsort(descending=True, stable=True)[:count]
 
     def _step(
-        self, x: dict[str, Tensor], error: Tensor, enough: float, iterations: int
+        self, x: dict[str, Tensor], error: Tensor, enough: float, iterations: int, looks: bool
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Return states and errors after a Newton step of those that are not good enough."""
         rows = self._rows(x)
@@ -247,15 +251,15 @@ class Correction:
         left = (SPARE * enough / error.clamp_min(torch.finfo(error.dtype).tiny)).sqrt().float()
         change = here.solve((rows / size).float(), iterations, left)
         change = {k: v.to(rows) * _like(size[:, 0], v) for k, v in change.items()}
-        return self._search(x, change, error, error > enough)
+        return self._search(x, change, error, error > enough, looks)
 
     def _search(
-        self, x: dict[str, Tensor], change: Fields, error: Tensor, moving: Tensor
+        self, x: dict[str, Tensor], change: Fields, error: Tensor, moving: Tensor, looks: bool
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Return the states after the longest steps that lower their errors, and these."""
         length = moving.to(error.dtype)
         best, left = x, moving
-        while True:
+        for _ in range(TRIES):
             trial = {k: v - _like(length, v) * change[k] if k in change else v
                      for k, v in x.items()}  # fmt: skip
             new = self.error(trial)
@@ -264,8 +268,9 @@ class Correction:
             error = torch.where(better, new, error)
             left = left & ~better
             length = length / 2
-            if float(length.max()) < SHORTEST or not bool(left.any()):
-                return best, error
+            if looks and not bool(left.any()):
+                break
+        return best, error
 
     def _rows(self, x: Fields) -> Tensor:
         rows = self.residual(x)

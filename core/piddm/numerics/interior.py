@@ -22,6 +22,7 @@ from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
 from piddm.grids.grid import Grid
+from piddm.tools.devices import placed
 
 NEGLIGIBLE = 1e-12
 """Entries of the elimination that rounding left, over the largest."""
@@ -99,10 +100,10 @@ class Interior:
         out = inner.new_zeros(len(inner), *self._grid)
         out[self._box] = inner.reshape(-1, *self.shape)
         if self._follow.shape[1]:
-            rim, at, value = self._follow.to(inner)
+            rim, at, value = placed(self._follow, inner)
             moved = inner.new_zeros(len(inner), len(self._edge))
             moved.index_add_(1, rim.long(), -value * inner[:, at.long()])
-            out.flatten(1)[:, self._edge.to(inner.device)] = moved
+            out.flatten(1)[:, placed(self._edge, inner.device)] = moved
         return out
 
     def inner(self, values: Tensor) -> Tensor:
@@ -113,40 +114,44 @@ class Interior:
         """Apply the transpose of :meth:`spread`: ``(batch, *grid.shape)`` to inner nodes."""
         out = self.inner(gradient)
         if self._follow.shape[1]:
-            rim, at, value = self._follow.to(gradient)
-            own = gradient.flatten(1)[:, self._edge.to(gradient.device)]
+            rim, at, value = placed(self._follow, gradient)
+            own = gradient.flatten(1)[:, placed(self._edge, gradient.device)]
             out = out.index_add(1, at.long(), -value * own[:, rim.long()])
         return out
 
     def by_conditions(self, rows: Tensor) -> Tensor:
         """Return the move of the rim that meets conditions' rows, ``(batch, *grid.shape)``."""
         out = rows.new_zeros(len(rows), math.prod(self._grid))
-        solved = rows[:, self._rim.to(rows.device)] @ self._corner.to(rows).mT
-        out[:, self._edge.to(rows.device)] = solved
+        solved = rows[:, placed(self._rim, rows.device)] @ placed(self._corner, rows).mT
+        out[:, placed(self._edge, rows.device)] = solved
         return out.view(-1, *self._grid)
 
     def from_conditions(self, gradient: Tensor) -> Tensor:
         """Apply the transpose of :meth:`by_conditions`."""
         out = gradient.new_zeros(len(gradient), self._count)
-        own = gradient.flatten(1)[:, self._edge.to(gradient.device)]
-        out[:, self._rim.to(gradient.device)] = own @ self._corner.to(gradient)
+        own = gradient.flatten(1)[:, placed(self._edge, gradient.device)]
+        out[:, placed(self._rim, gradient.device)] = own @ placed(self._corner, gradient)
         return out
 
     def pick(self, rows: Tensor) -> Tensor:
         """Return the rows that remain: of inner nodes, then integrals."""
-        return rows[:, self._remaining]
+        return rows[:, self._left(rows.device)]
 
     def place(self, rows: Tensor) -> Tensor:
         """Apply the transpose of :meth:`pick`."""
         out = rows.new_zeros(len(rows), self._count)
-        out[:, self._remaining] = rows
+        out[:, self._left(rows.device)] = rows
         return out
+
+    def _left(self, device: torch.device) -> slice | Tensor:
+        left = self._remaining
+        return left if isinstance(left, slice) else placed(left, device)
 
     def without(self, gradient: Tensor) -> Tensor:
         """Return values ``(batch, *grid.shape)`` that are zero at the unknowns."""
         out = gradient.clone()
         out[self._box] = 0.0
-        out.flatten(1)[:, self._edge.to(out.device)] = 0.0
+        out.flatten(1)[:, placed(self._edge, out.device)] = 0.0
         return out
 
 

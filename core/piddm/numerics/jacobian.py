@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from piddm.residuals.residual import Fields, Residual, Rows
+from piddm.tools.devices import placed
 from piddm.tools.errors import UsageError
 
 LARGEST = 50_000_000
@@ -122,7 +123,7 @@ class Jacobian:
         for p, (name, mask) in enumerate(self._seeds):
             if name not in seeds:
                 seeds[name] = first.new_zeros(probes, *fields[name].shape[1:])
-            seeds[name][p] = 1.0 if mask is None else torch.from_numpy(mask).to(first)
+            seeds[name][p] = 1.0 if mask is None else placed(mask, first)
         directions = {k: v[:, None].expand(probes, batch, *v.shape[1:]) for k, v in seeds.items()}
         rows, change = self.residual.tangent(fields, directions)
         value = torch.cat([v.flatten(1) / (scale[k] if scale else 1.0) for k, v in rows.items()], 1)
@@ -130,7 +131,7 @@ class Jacobian:
             [v.flatten(2) / (scale[k] if scale else 1.0) for k, v in change.items()], 2
         )
         moved = moved.permute(0, 2, 1).reshape(-1, batch)
-        found = moved.index_select(0, self._gather.to(moved.device))
+        found = moved.index_select(0, placed(self._gather, moved.device))
         dense = [self._backward(fields, name, rows, scale) for name, _, rows in self._integrals]
         return value, torch.cat([found, *dense]) if dense else found
 

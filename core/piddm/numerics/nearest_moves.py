@@ -27,6 +27,7 @@ from piddm.numerics.mode_preconditioner import preconditioner
 from piddm.numerics.moves import Derivatives, Linearisation, Moves
 from piddm.numerics.normal_equations import FieldScale, move_weights
 from piddm.residuals.residual import Fields, Residual
+from piddm.tools.devices import placed, solved
 
 
 class NearestMoves(Moves):
@@ -77,8 +78,8 @@ class _Linearisation(Linearisation):
         self._moves, self._params = moves, moves.residual.free_params
         self._by = Derivatives(moves.residual, moves.row_scale, fields, moves.names)
         self.rows = self._by.rows
-        self._squares = moves.weights.to(self.rows).square()
-        self._movable = None if moves.movable is None else moves.movable.to(self.rows)
+        self._squares = placed(moves.weights, self.rows).square()
+        self._movable = None if moves.movable is None else placed(moves.movable, self.rows)
         if self._params:
             columns = [self._by.push({k: torch.ones_like(fields[k])}) for k in self._params]
             better = [moves.precondition(self._only(c)) for c in columns]
@@ -115,7 +116,7 @@ class _Linearisation(Linearisation):
             return conjugate_gradients(self._matrix, inverse, target, iterations, enough), {}
 
         def by_params(rows: Tensor) -> Tensor:
-            return torch.linalg.solve(self._small, self._better.mT @ rows[..., None])
+            return solved(self._small, self._better.mT @ rows[..., None])
 
         def without(rows: Tensor) -> Tensor:
             """Take off what params can do: else the rest grows along B, and rounding with it."""
@@ -126,7 +127,7 @@ class _Linearisation(Linearisation):
 
         start, rest = torch.zeros_like(target), target
         if lower is not None:
-            start = (self._better @ torch.linalg.solve(self._small, lower[..., None]))[..., 0]
+            start = (self._better @ solved(self._small, lower[..., None]))[..., 0]
             rest = target - self._matrix(start)
         found = start + conjugate_gradients(
             lambda v: without(self._matrix(v)), constrained, without(rest), iterations, enough

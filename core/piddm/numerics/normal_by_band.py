@@ -21,6 +21,7 @@ from piddm.numerics.algebra.blocks import BlockLayout
 from piddm.numerics.jacobian import Jacobian
 from piddm.numerics.normal_equations import Linearised, NormalEquations, Solved
 from piddm.residuals.residual import Fields, Residual
+from piddm.tools.devices import placed, solved
 from piddm.tools.errors import UsageError
 
 
@@ -80,9 +81,9 @@ class BandedNormal(NormalEquations):
     def at(self, fields: Fields) -> Linearised:
         """Linearise, in the precision of the fields."""
         rows, values = self.jacobian.values(fields, self.row_scale)
-        column = torch.from_numpy(self.jacobian.column).to(values.device)
-        ones = torch.ones(len(self.jacobian.params)).to(values)
-        weight = torch.cat([self.weights.to(values), ones])
+        column = placed(self.jacobian.column, values.device)
+        ones = values.new_ones(len(self.jacobian.params))
+        weight = torch.cat([placed(self.weights, values), ones])
         return _Linearised(self, rows, values * weight[column][:, None])
 
     def solve_local(self, inner: Tensor, rhs: Tensor) -> Tensor:
@@ -91,17 +92,17 @@ class BandedNormal(NormalEquations):
         In float64: on a processor sample by sample in a band; elsewhere by blocks, which are more
         work, all samples at once.
         """
-        left, right = (v.to(inner.device) for v in (self._left, self._right))
+        left, right = (placed(v, inner.device) for v in (self._left, self._right))
         if inner.device.type == "cpu":
             exact, sides = inner.double().mT.contiguous(), rhs.double().numpy()
             with one_thread():
-                solved = [
+                parts = [
                     self._band.solve(
                         torch.cat([sample[left] * sample[right], self._slack]).numpy(), b
                     )
                     for sample, b in zip(exact, sides, strict=True)
                 ]
-            return torch.from_numpy(np.stack(solved)).to(rhs)
+            return torch.from_numpy(np.stack(parts)).to(rhs)
         if self._blocks is None:
             (one, two), line = self._pairs, self._line
             slot = BlockLayout(one, two, line, line).row_slot
@@ -109,7 +110,7 @@ class BandedNormal(NormalEquations):
             self._blocks = BlockLayout(one, two, line, line)
         # In single precision the squares of J have lost half of the digits that it has.
         exact = inner.double()
-        slack = self._slack.to(exact)[:, None].expand(-1, exact.shape[1])
+        slack = placed(self._slack, exact)[:, None].expand(-1, exact.shape[1])
         values = torch.cat([exact[left] * exact[right], slack])
         return self._blocks.solve_positive(values, rhs.double()).to(rhs)
 
@@ -122,8 +123,7 @@ class _Linearised(Linearised):
 
     def push(self, move: Tensor) -> Tensor:
         values, jacobian = self._values, self._normal.jacobian
-        row = torch.from_numpy(jacobian.row).to(values.device)
-        column = torch.from_numpy(jacobian.column).to(values.device)
+        row, column = (placed(v, values.device) for v in (jacobian.row, jacobian.column))
         still = move.new_zeros(len(move), len(jacobian.params))
         contribution = values * torch.cat([move, still], dim=1).mT[column]
         out = values.new_zeros(jacobian.rows, values.shape[1])
@@ -131,27 +131,28 @@ class _Linearised(Linearised):
 
     def solve(self, target: Tensor, tolerance: float, start: Tensor | None = None) -> Solved:
         normal, values = self._normal, self._values
-        inner = values[normal.inner.to(values.device)]
-        own = target[:, normal.local.to(target.device)]
+        inner = values[placed(normal.inner, values.device)]
+        own = target[:, placed(normal.local, target.device)]
         border = normal.border
         if not border.size:
             multipliers = normal.solve_local(inner, own[..., None])[..., 0]
             return Solved(self._pull(inner, multipliers), target[:, :0])
         coupling, corner, outer = border.assemble(values, inner, normal.row, normal.column)
         right_sides = torch.cat([own[..., None], coupling], dim=-1)
-        solved = normal.solve_local(inner, right_sides)
-        first, rest = solved[..., :1], solved[..., 1:]
+        found = normal.solve_local(inner, right_sides)
+        first, rest = found[..., :1], found[..., 1:]
         beside = border.target(target)[..., None] - coupling.mT @ first
-        last = torch.linalg.solve(corner - coupling.mT @ rest, beside)
+        last = solved(corner - coupling.mT @ rest, beside)
         moved = self._pull(inner, (first - rest @ last)[..., 0])
         moved = moved + (outer.mT @ last[:, : border.rows])[..., 0]
         return Solved(moved, last[:, border.rows :, 0])
 
     def _pull(self, inner: Tensor, multipliers: Tensor) -> Tensor:
         """Return W J^T m of the local rows as ``(batch, columns)``."""
-        row, column = (v.to(inner.device) for v in (self._normal.row, self._normal.column))
+        normal = self._normal
+        row, column = (placed(v, inner.device) for v in (normal.row, normal.column))
         contribution = inner * multipliers.mT[row]
-        out = inner.new_zeros(self._normal.fields, inner.shape[1])
+        out = inner.new_zeros(normal.fields, inner.shape[1])
         return out.index_add_(0, column, contribution).mT
 
 
@@ -190,7 +191,7 @@ class _Border:
 
     def target(self, rows: Tensor) -> Tensor:
         """Return the right side of the border."""
-        own = rows[:, self._rows.to(rows.device)]
+        own = rows[:, placed(self._rows, rows.device)]
         return torch.cat([own, own.new_zeros(len(own), self.size - self.rows)], dim=1)
 
     def assemble(
@@ -199,19 +200,20 @@ class _Border:
         """Return C ``(batch, local, size)``, E, and the integrals ``(batch, rows, columns)``."""
         batch, device = values.shape[1], values.device
         outer = values.new_zeros(batch, self.rows * self.columns)
-        outer.index_add_(1, self._dense_at.to(device), values[self._dense.to(device)].mT)
+        outer.index_add_(1, placed(self._dense_at, device), values[placed(self._dense, device)].mT)
         outer = outer.view(batch, self.rows, self.columns)
         coupling = values.new_zeros(self._count, batch, self.size)
-        row, column = row.to(device), column.to(device)
+        row, column = placed(row, device), placed(column, device)
         for k in range(self.rows):
             at = outer[:, k].mT[column]
             coupling[..., k].index_add_(0, row, inner * at)
         coupling = coupling.transpose(0, 1).reshape(batch, -1)
-        coupling.index_add_(1, self._param_at.to(device), values[self._param.to(device)].mT)
+        own = values[placed(self._param, device)].mT
+        coupling.index_add_(1, placed(self._param_at, device), own)
         corner = values.new_zeros(batch, self.size, self.size)
-        corner[:, : self.rows, : self.rows] = outer @ outer.mT + self._slack.to(corner).diag()
+        corner[:, : self.rows, : self.rows] = outer @ outer.mT + placed(self._slack, corner).diag()
         flat = corner.view(batch, -1)
-        flat.index_add_(1, self._both_at.to(device), values[self._both.to(device)].mT)
+        flat.index_add_(1, placed(self._both_at, device), values[placed(self._both, device)].mT)
         corner[:, self.rows :, : self.rows] = corner[:, : self.rows, self.rows :].mT
         return coupling.view(batch, self._count, self.size), corner, outer
 

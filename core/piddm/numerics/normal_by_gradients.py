@@ -26,6 +26,7 @@ from piddm.numerics.mode_preconditioner import mean_state, preconditioner
 from piddm.numerics.normal_equations import Linearised, NormalEquations, Solved
 from piddm.residuals.residual import Fields, Residual
 from piddm.residuals.wrappers import Part
+from piddm.tools.devices import placed, sent, solved
 from piddm.tools.errors import UsageError
 
 LIMIT = 300
@@ -38,6 +39,14 @@ BORDER = 20_000_000
 
 TOGETHER = 16
 """Columns of B that are found at once."""
+
+ROUGH = 0.1
+"""Tolerance from which a device is asked once only how many iterations it takes, and by half and
+one more are made from then on: the loss of a training step, for which the host is not to wait. On a
+processor, where looking costs nothing, each solution takes as many as it needs.
+
+Measured at 0.2, on states 1 to 100 % off: 1 to 3 iterations on two equations, 10 to 19 on another.
+"""
 
 FINEST = {torch.float32: (1e-3, 1e-12), torch.float64: (0.0, 1e-26)}
 """Least tolerance by precision, and the mean square of scaled rows below which nothing is gained.
@@ -57,6 +66,7 @@ class GradientNormal(NormalEquations):
 
     Attributes:
         iterations: Those of the last solution.
+        counts: Those that are made on a device where nobody looks, by purpose and tolerance.
 
     Raises:
         UsageError: If nothing is left to move.
@@ -75,6 +85,7 @@ class GradientNormal(NormalEquations):
         self.residual, self.row_scale = residual, row_scale
         self.weights, self.slack = torch.from_numpy(weights), torch.from_numpy(slack)
         self.iterations = 0
+        self.counts: dict[tuple[str, float], int] = {}
         self._precondition: Callable[[Tensor], Tensor] | None = None
         self._own = own
 
@@ -154,8 +165,8 @@ class _Linearised(Linearised):
         self._normal, self._fields = normal, {k: v.detach() for k, v in fields.items()}
         self._precondition = precondition
         self._names = normal.residual.field_names
-        self._weights = normal.weights.to(fields[self._names[0]])
-        self._slack = normal.slack.to(self._weights)
+        self._weights = placed(normal.weights, fields[self._names[0]])
+        self._slack = placed(normal.slack, self._weights)
         with torch.inference_mode(False), torch.enable_grad():
             self._leaves = {k: fields[k].clone().requires_grad_() for k in self._names}
             others = {k: v.clone() for k, v in fields.items() if k not in self._leaves}
@@ -179,12 +190,12 @@ class _Linearised(Linearised):
 
     def _movable(self) -> Tensor | None:
         """Return which rows anything may move, where something is held."""
-        if bool((self._weights > 0).all()):
+        if bool((self._normal.weights > 0).all()):
             return None
         draw = torch.Generator().manual_seed(0)
-        probe = torch.randn((len(self._rows), len(self._weights)), generator=draw).to(self._rows)
-        found = (self.push(probe) != 0).any(0)
-        if not bool(found.any()):
+        probe = torch.randn((len(self._rows), len(self._weights)), generator=draw)
+        found = (self.push(sent(probe, self._rows)) != 0).any(0)
+        if found.device.type == "cpu" and not bool(found.any()):
             raise UsageError("nothing is left to project: every value that a row touches is held")
         return found.to(self._rows)
 
@@ -217,23 +228,24 @@ class _Linearised(Linearised):
         return self._weights * torch.cat([g.flatten(1) for g in found], dim=1)
 
     def solve(self, target: Tensor, tolerance: float, start: Tensor | None = None) -> Solved:
-        moved, multipliers = self._conjugate(target, tolerance, start)
+        what = "rows" if start is None else "rows again"
+        moved, multipliers = self._conjugate(what, target, tolerance, start)
         params = self._normal.residual.free_params
         if not params:
             return Solved(moved, target[:, :0], multipliers)
         columns = [self._along({k: torch.ones_like(self._fields[k])}) for k in params]
-        solved = [self._conjugate(column, tolerance) for column in columns]
+        own = [self._conjugate(k, v, tolerance) for k, v in zip(params, columns, strict=True)]
         beside = torch.stack(columns, dim=2)
-        gram = beside.mT @ torch.stack([m for _, m in solved], dim=2)
-        change = torch.linalg.solve(gram, beside.mT @ multipliers[..., None])[..., 0]
-        for k, (move, _) in enumerate(solved):
+        gram = beside.mT @ torch.stack([m for _, m in own], dim=2)
+        change = solved(gram, beside.mT @ multipliers[..., None])[..., 0]
+        for k, (move, _) in enumerate(own):
             moved = moved - change[:, k : k + 1] * move
         return Solved(moved, change, multipliers)
 
     def _conjugate(
-        self, target: Tensor, tolerance: float, start: Tensor | None = None
+        self, what: str, target: Tensor, tolerance: float, start: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the move W J^T m, and m."""
+        """Return the move W J^T m, and m; ``what`` it is the solution of tells the number."""
         rest = self._moving(target)
         better = self._precondition(rest)
         least, nothing = FINEST[target.dtype]
@@ -246,10 +258,14 @@ class _Linearised(Linearised):
             rest = rest - self._moving(self.push(moved)) - self._slack * start
             better = self._precondition(rest)
         direction, size = better.clone(), (rest * better).sum(1, keepdim=True)
-        self._normal.iterations = 0
-        while self._normal.iterations < LIMIT:
-            if bool(((size[:, 0] <= enough) | (rest.square().mean(1) <= nothing)).all()):
-                break
+        normal, made = self._normal, 0
+        blind = target.device.type != "cpu" and tolerance >= ROUGH
+        known = normal.counts.get((what, tolerance)) if blind else None
+        while made < (LIMIT if known is None else known):
+            if known is None:
+                done = (size[:, 0] <= enough) | (rest.square().mean(1) <= nothing)
+                if bool(done.all()):
+                    break
             move = self.pull(direction)
             change = self._moving(self.push(move)) + self._slack * direction
             length = size / (direction * change).sum(1, keepdim=True).clamp_min(1e-30)
@@ -259,5 +275,8 @@ class _Linearised(Linearised):
             better = self._precondition(rest)
             last, size = size, (rest * better).sum(1, keepdim=True)
             direction = direction.mul_(size / last.clamp_min(1e-30)).add_(better)
-            self._normal.iterations += 1
+            made += 1
+        normal.iterations = made
+        if blind and known is None:
+            normal.counts[what, tolerance] = made + made // 2 + 1
         return moved, multipliers

@@ -25,6 +25,7 @@ from piddm.numerics.normal_equations import Linearised, NormalEquations, Solved
 from piddm.numerics.solution_linear import SolutionLinearisation
 from piddm.numerics.solution_moves import SolutionMoves
 from piddm.residuals.residual import Fields, Residual
+from piddm.tools.devices import placed
 
 LIMIT = 40
 """Iterations at most on a processor, which looks whether they do; what they leave unsolved goes to
@@ -116,7 +117,7 @@ class _Linearised(Linearised):
         start = names.index(normal.name) * nodes
         self._own = slice(start, start + nodes)
         self._size = nodes * len(names)
-        self._weights = torch.from_numpy(normal.weights[self._own]).to(self.rows)
+        self._weights = placed(normal.weights, self.rows)[self._own]
 
     def push(self, move: Tensor) -> Tensor:
         own = move[:, self._own] * self._weights

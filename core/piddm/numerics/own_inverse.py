@@ -29,6 +29,7 @@ from piddm.numerics.interior import Unsuited
 from piddm.numerics.jacobian import Jacobian
 from piddm.numerics.solution_moves import SolutionMoves
 from piddm.residuals.residual import Fields, Residual
+from piddm.tools.devices import placed
 
 EXACT = 1e-6
 """What an inverse at a mean state may leave of a move of 1 at which it counts as every state's."""
@@ -111,5 +112,7 @@ class OwnInverse:
         if self._moves is None:
             return None
         here = self._moves.at(fields)
-        squares = torch.from_numpy(self._weights).square().view(self._residual.grid.shape)
-        return lambda rows: here.mean_adjoint(here.mean_inverse(rows) / squares.to(rows))
+        shape = self._residual.grid.shape
+        return lambda rows: here.mean_adjoint(
+            here.mean_inverse(rows) / placed(self._weights, rows).square().view(shape)
+        )

@@ -37,6 +37,7 @@ from piddm.numerics.normal_equations import (
 from piddm.residuals.norms import sample_errors
 from piddm.residuals.residual import Fields, Residual
 from piddm.residuals.wrappers import Part
+from piddm.tools.devices import placed
 from piddm.tools.errors import PiddmError, UsageError, nearest
 
 VANISHED = 1e-12
@@ -143,7 +144,7 @@ class Projection:
         for k in range(steps):
             here = self.normal.at(x)
             rows = here.rows
-            hard = self._hard.to(rows)
+            hard = placed(self._hard, rows)
             if settled:
                 error = float((rows * hard).square().mean(1).max())
                 if error <= tolerance:
@@ -188,7 +189,7 @@ class Projection:
         if not self.residual.rows:
             return sample_errors(self.residual, fields, {})
         rows = self.vector(fields)
-        return (rows * self._hard.to(rows)).square().mean(1).nan_to_num(torch.inf)
+        return (rows * placed(self._hard, rows)).square().mean(1).nan_to_num(torch.inf)
 
     def vector(self, fields: Fields) -> Tensor:
         """Return all rows as ``(batch, rows)``, each divided by its equation's scale."""
@@ -249,7 +250,7 @@ class Projection:
             ) from error
 
     def _moved(self, start: Fields, moved: Tensor) -> dict[str, Tensor]:
-        steps = (self._weights.to(moved) * moved).split(self._nodes, dim=1)
+        steps = (placed(self._weights, moved) * moved).split(self._nodes, dim=1)
         return dict(start) | {
             name: start[name] - step.view_as(start[name])
             for name, step in zip(self.residual.field_names, steps, strict=True)

@@ -36,6 +36,7 @@ from piddm.numerics.moves import Derivatives, Moves
 from piddm.numerics.own_derivative import own_colours, own_derivative
 from piddm.numerics.solution_linear import SolutionLinearisation
 from piddm.residuals.residual import Fields, Residual
+from piddm.tools.devices import placed
 
 EXACT, OTHER = 1e-8, 1.7
 """Rest over the right side at which an inverse counts as exact, and the params, over those of a
@@ -166,7 +167,7 @@ class SolutionMoves(Moves):
         return own_derivative(
             lambda v: inner.pick(by.push({self.name: v}))[:, : inner.reduced.shape[0]],
             inner.inner,
-            colours.to(by.rows), len(by.rows),
+            placed(colours, by.rows), len(by.rows),
         )  # fmt: skip
 
     def at(self, fields: Fields) -> SolutionLinearisation:
@@ -175,7 +176,7 @@ class SolutionMoves(Moves):
         if self._lines is not None:
             return self._by(self._lines, by)
         if self._colours is not None:
-            scale = 1 / (self.own(by) / self._own.to(by.rows)).abs().clamp_min(LEAST)
+            scale = 1 / (self.own(by) / placed(self._own, by.rows)).abs().clamp_min(LEAST)
         return SolutionLinearisation(
             self.name, self.params, self.interior, by,
             lambda rows, transposed: self.solve_mean(rows, scale, transposed),
@@ -196,7 +197,7 @@ class SolutionMoves(Moves):
         if self._border is None:
             own = self._inverse.solve(own, transposed)
         else:
-            column, row = (v.to(rows)[None] for v in self._border)
+            column, row = (placed(v, rows)[None] for v in self._border)
             column = column if scale is None else column * scale
             column, row = (row, column) if transposed else (column, row)
             own, beside = self._bordered(own, beside, column, row, transposed)
@@ -213,7 +214,7 @@ class SolutionMoves(Moves):
             across, first = solve(column, transposed), solve(own, transposed)
             last = (_dot(first, row) - beside) / _dot(across, row)
             return first - last * across, last
-        right, left = (v.to(own)[None] for v in (reversed(null) if transposed else null))
+        right, left = (placed(v, own)[None] for v in (reversed(null) if transposed else null))
         last = _dot(own, left) / _dot(column, left)
         first = solve(own - last * column, transposed)
         return first + (beside - _dot(first, row)) / _dot(right, row) * right, last

@@ -31,6 +31,7 @@ from piddm.numerics.algebra.minimal_residual import minimal_residual
 from piddm.numerics.interior import Unsuited
 from piddm.numerics.moves import Derivatives, Linearisation, Moves
 from piddm.residuals.residual import Fields, Residual
+from piddm.tools.devices import placed
 
 OPEN = 1e-9
 """Factor of a degree over the largest at which it counts as zero."""
@@ -87,7 +88,8 @@ class SphereMoves(Moves):
         self.inputs = tuple(k for k in names if k != self.name)
         area = torch.from_numpy(grid.axes["lat"].weights())[:, None].expand(grid.shape)
         self._area = area / area.sum()
-        exact = {k: v.detach().double() for k, v in mean.items()}
+        # What is made once is made on the host, wherever the states will be.
+        exact = {k: v.detach().double().cpu() for k, v in mean.items()}
         flat = {
             k: (v * self._area).sum((1, 2), keepdim=True).expand_as(v) if k in names else v
             for k, v in exact.items()
@@ -141,7 +143,7 @@ class SphereMoves(Moves):
 
     def _mean(self, values: Tensor) -> Tensor:
         """Return the means over the sphere of ``(batch, lat, lon)``, ``(batch,)``."""
-        return (values * self._area.to(values)).sum((1, 2))
+        return (values * placed(self._area, values)).sum((1, 2))
 
     def inverse(self, rows: Tensor, transposed: bool = False) -> Tensor:
         """Return the inverse, or its transpose, times ``(batch, rows)``.
@@ -150,12 +152,12 @@ class SphereMoves(Moves):
         """
         nodes = self._area.numel()
         own = rows[:, :nodes].view(-1, *self._area.shape)
-        area = self._area.to(rows)
+        area = placed(self._area, rows)
         # With weights of the area the inverse is symmetric.
         solved = area * self._inverse(own / area) if transposed else self._inverse(own)
         if not self.shifts:
             return solved.flatten(1)
-        beside, integral = rows[:, nodes], self._integral.to(rows)
+        beside, integral = rows[:, nodes], placed(self._integral, rows)
         if transposed:
             last = own.sum((1, 2)) / integral
             solved = solved + area * beside[:, None, None]
@@ -183,7 +185,7 @@ class _Linearisation(Linearisation):
         size = math.prod(self._shape)
         found = {moves.name: solved[:, :size].reshape(-1, *self._shape)}
         for k, shift in moves.shifts.items():
-            moved = (shift.to(solved) * solved[:, size])[:, None, None]
+            moved = (placed(shift, solved) * solved[:, size])[:, None, None]
             found[k] = moved.expand(-1, *self._shape)
         return found
 
@@ -193,7 +195,7 @@ class _Linearisation(Linearisation):
         own = gradients[moves.name].flatten(1)
         if not moves.shifts:
             return own
-        totals = [s.to(own) * gradients[k].sum((1, 2)) for k, s in moves.shifts.items()
+        totals = [placed(s, own) * gradients[k].sum((1, 2)) for k, s in moves.shifts.items()
                   if k in gradients]  # fmt: skip
         last = sum(totals, own.new_zeros(len(own)))
         return torch.cat([own, last[:, None]], dim=1)

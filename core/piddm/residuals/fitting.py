@@ -12,6 +12,7 @@ from torch.func import jvp
 
 from piddm.residuals.residual import Rows
 from piddm.symbolic.operators import D
+from piddm.tools.devices import solved
 from piddm.tools.errors import PiddmError
 
 if TYPE_CHECKING:
@@ -84,14 +85,17 @@ class Fit:
 
         def linear(p: Tensor) -> tuple[Tensor, Tensor]:
             value, columns = rows(p), []
-            for seed in torch.eye(p.shape[1]).to(p)[:, None].expand(-1, *p.shape):
+            seeds = torch.eye(p.shape[1], dtype=p.dtype, device=p.device)
+            for seed in seeds[:, None].expand(-1, *p.shape):
                 # A difference is exact where the params enter linearly, and cheaper.
                 columns.append(
                     rows(p + seed) - value if self.linear else jvp(rows, (p,), (seed.clone(),))[1]
                 )
             return value, torch.stack(columns, dim=-1)
 
-        p = like.new_tensor([self._defaults[name] for name in missing]).repeat(batch, 1)
+        # Each is written by the device itself: what is copied there is waited for.
+        defaults = [like.new_full((batch,), self._defaults[name]) for name in missing]
+        p = torch.stack(defaults, dim=1)
         if not self.linear:
             with torch.no_grad():
                 if small is None or any(caught(v) for v in fields.values()):
@@ -142,7 +146,7 @@ class Fit:
         # A param on which no row depends keeps its value.
         lift = torch.diag_embed((gram.diagonal(dim1=-2, dim2=-1) == 0).to(gram))
         try:
-            step = torch.linalg.solve(gram + lift, jacobian.mT @ value[..., None])[..., 0]
+            step = solved(gram + lift, jacobian.mT @ value[..., None])[..., 0]
         except RuntimeError as error:
             raise PiddmError(
                 f"the params {', '.join(self._defaults)} cannot be told apart from these fields; "

@@ -6,15 +6,21 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from piddm.grids.means import mean_square, node_weights
 from piddm.residuals.residual import Fields, Residual
+from piddm.tools.devices import placed
 
 SMALL = 1e-4
 """Scale of one equation over that of another from which it may be rounding."""
 
 ROUGH = 0.01
 """Relative change of every other node that tells how large rounding makes a term."""
+
+
+_weights: WeakIdKeyDictionary = WeakIdKeyDictionary()
+"""Of each residual the weights of rows that are not everywhere: what lasts is on a device once."""
 
 
 def mean_squares(
@@ -81,8 +87,12 @@ def row_weights(residual: Residual, name: str, values: Tensor) -> Tensor | None:
     every, shape = node_weights(residual.grid), values.shape[1:]
     if every is None or shape == every.shape:
         return every
-    own = every[tuple(torch.from_numpy(residual.rows[name].nodes.T))].reshape(shape)
-    return own / own.mean()  # some nodes only, such as one band, have another mean than 1
+    known: dict[tuple[str, tuple[int, ...]], Tensor] = _weights.setdefault(residual, {})
+    if (name, shape) not in known:
+        own = every[tuple(torch.from_numpy(residual.rows[name].nodes.T))].reshape(shape)
+        # Some nodes only, such as one band, have another mean than 1.
+        known[name, shape] = own / own.mean()
+    return known[name, shape]
 
 
 def sample_errors(residual: Residual, fields: Fields, scale: Mapping[str, float]) -> Tensor:
@@ -90,7 +100,7 @@ def sample_errors(residual: Residual, fields: Fields, scale: Mapping[str, float]
     total: list[Tensor] = []
     for name, rows in residual(fields).items():
         squares, weights = rows.square() / scale[name] ** 2, row_weights(residual, name, rows)
-        squares = squares if weights is None else squares * weights.to(squares)
+        squares = squares if weights is None else squares * placed(weights, squares)
         total.append(squares.flatten(1).mean(1))
     if not total:  # of a residual without rows, which all satisfy
         first = fields[residual.field_names[0]]

@@ -32,6 +32,7 @@ from piddm.symbolic.spherical import (
     Laplace,
     SphereOperator,
 )
+from piddm.tools.devices import placed
 from piddm.tools.errors import UsageError
 
 Value = Tensor | float
@@ -141,7 +142,7 @@ class Evaluator:
         dim, along = self.grid.index(axis.name), self.grid.axes[axis.name].coordinates()
         shape = [-1 if d == dim else 1 for d in range(len(self.grid.axes))]
         values = torch.from_numpy(along).reshape(1, *shape)
-        return lambda inputs, results: _tensor(values, inputs)
+        return lambda inputs, results: placed(values, next(iter(inputs.values())))
 
     def _derivative(self, expression: D) -> Step:
         argument, axis, order = expression.parts
@@ -208,8 +209,12 @@ class Evaluator:
 
 def _tensor(value: Value, inputs: Mapping[str, Tensor]) -> Tensor:
     """Return a result in the precision and on the device of the fields."""
-    like = next(iter(inputs.values()))
-    return torch.as_tensor(value).to(device=like.device, dtype=like.dtype)
+    return in_kind(value, next(iter(inputs.values())))
+
+
+def in_kind(value: Value, like: Tensor) -> Tensor:
+    """Return a result in the precision and on the device of a tensor."""
+    return value.to(like) if isinstance(value, Tensor) else like.new_full((), value)
 
 
 def _folded(together: Callable[[Any, Any], Any], sources: Sequence[int]) -> Step:

@@ -15,10 +15,11 @@ from piddm.residuals.compiler import TIME_WEIGHTS
 from piddm.residuals.fitting import Fit
 from piddm.residuals.residual import Fields, Reach, Residual, Rows
 from piddm.residuals.row_places import steps_in_time
-from piddm.residuals.sphere_evaluator import Evaluator, Value
+from piddm.residuals.sphere_evaluator import Evaluator, Value, in_kind
 from piddm.symbolic.analysis import derivative_order
 from piddm.symbolic.conditions import Integral
 from piddm.symbolic.operators import Coordinate, Field, Param, strict
+from piddm.tools.devices import placed
 from piddm.tools.errors import UsageError, labelled, nearest
 
 if TYPE_CHECKING:
@@ -101,8 +102,8 @@ class SphereResidual(Residual):
 
     def _total(self, value: Value, like: Tensor) -> Tensor:
         """Return the integral over the sphere, ``(batch, times)``."""
-        whole = torch.as_tensor(value).to(like).expand(len(like), *self.grid.shape)
-        return (whole * self._area.to(like)).sum((-2, -1)).reshape(len(like), -1)
+        whole = in_kind(value, like).expand(len(like), *self.grid.shape)
+        return (whole * placed(self._area, like)).sum((-2, -1)).reshape(len(like), -1)
 
     def __call__(self, fields: Fields) -> dict[str, Tensor]:
         """Return ``{name: (batch, ...)}``.
@@ -116,7 +117,7 @@ class SphereResidual(Residual):
         like, out = fields[self.field_names[0]], {}
         for name, value in self._evaluator.run(fields, self._outputs).items():
             if name in self._pde.equations:
-                found = torch.as_tensor(value).to(like)
+                found = in_kind(value, like)
                 out[name] = found.expand(len(like), *self._shapes[name])
                 continue
             total = self._total(value, like)
@@ -133,7 +134,7 @@ class SphereResidual(Residual):
         for label, value in self._terms.run(fields, named).items():
             name, term = label.split("\n")
             if name in self._pde.equations:
-                found = torch.as_tensor(value).to(like)
+                found = in_kind(value, like)
                 out[name][term] = found.expand(len(like), *self._shapes[name])
             else:
                 out[name][term] = self._total(value, like)

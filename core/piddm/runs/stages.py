@@ -29,6 +29,7 @@ from piddm.runs.workspace import Workspace
 from piddm.students.student import Student
 from piddm.tools import ranks
 from piddm.tools.atomic import atomic_path, swept
+from piddm.tools.devices import sent
 from piddm.tools.files import read_json, write_json
 from piddm.tools.progress import Progress
 from piddm.tools.randomness import generator
@@ -92,7 +93,7 @@ class Distillation(Workspace):
         def loss(module: nn.Module, step: int) -> dict[str, Tensor]:
             draw = generator(seed, "teacher", step)
             index = ranks.share(torch.randint(len(data), (settings.batch,), generator=draw))
-            return {"loss": module(data[index].to(self.device), draw)}
+            return {"loss": module(sent(data[index], self.device), draw)}
 
         work = self.teacher_path.with_suffix(".checkpoint")
         job = Optimisation("teacher", teacher, settings, work, self.marks["train"], self.device)
@@ -113,6 +114,7 @@ class Distillation(Workspace):
         ranks.told(self._keep_teacher)
         context, settings = self.context, self.config.student
         student = build_student(self.config, self.teacher, self.pde).requires_grad_(True)
+        student.to(self.device)  # where what it shares with the teacher is already
         loss = student.objective(context)
         work = self.folder / "student.checkpoint"
         job = Optimisation("student", student, settings, work, self.marks["distill"], self.device)

@@ -40,7 +40,7 @@ class LinearPrediction(nn.Module):
     @torch.no_grad()
     def fit(self, packing: Packing) -> None:
         """Take the components of a packing as it is."""
-        used = int(torch.count_nonzero(packing.strengths))
+        used = packing.rank()
         self.gain.zero_()
         b = packing.strengths[:used, None].double() * packing.components[:used, self.index].double()
         square = b @ b.mT
@@ -49,7 +49,7 @@ class LinearPrediction(nn.Module):
 
     def forward(self, x: Tensor, packing: Packing) -> Tensor:
         """Return states ``(batch, channel, *image)`` like ``x``, whose inputs are looked at."""
-        used = int(torch.count_nonzero(packing.strengths))
+        used = packing.rank()
         if not used:
             return torch.zeros_like(x)
         components, strengths = packing.components[:used], packing.strengths[:used]

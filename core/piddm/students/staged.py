@@ -58,7 +58,9 @@ from piddm.symbolic.operators import Param
 from piddm.teachers.backbone import build_backbone
 from piddm.teachers.teacher import Teacher
 from piddm.tools import memory, ranks
+from piddm.tools.devices import sent
 from piddm.tools.randomness import generator
+from piddm.tools.remembered import Remembered
 from piddm.training.context import TrainingContext
 from piddm.training.losses import DATA, fresh, regression
 from piddm.training.optimisation import Loss
@@ -103,7 +105,7 @@ class StagedStudent(FlowStudent):
         settings, packing = config.student, teacher.packing
         own = settings.inputs
         super().__init__(teacher, build_backbone(own, packing) if own else None)
-        self.determined, self.polish = determined(pde), None
+        self.determined, self.polish, self._known = determined(pde), None, Remembered(bool)
         self.marched = goes_by_time(pde, packing.grid)
         if not self.determined:
             return
@@ -122,7 +124,12 @@ class StagedStudent(FlowStudent):
     @property
     def calls(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Network calls that a sample takes."""
-        return 1 + self.determined - (self.determined and bool(self.gaussian))
+        return 1 + self.determined - self.plain
+
+    @property
+    def plain(self) -> bool:
+        """Whether it draws inputs without a network: ``gaussian``, as the host knows it."""
+        return self.determined and self._known(self.gaussian)
 
     @property
     def polished(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -160,7 +167,7 @@ class StagedStudent(FlowStudent):
 
     def draw(self, noise: Tensor) -> Tensor:
         """Return the first stage's answer, of which the inputs are used."""
-        if self.determined and self.gaussian:
+        if self.plain:
             return self.law(noise, self.packing)
         x = self.packing.colour(noise)
         x = x + self.turn(x, x.new_ones(x.shape[0]))
@@ -221,14 +228,14 @@ class StagedStudent(FlowStudent):
             states = self.solve(torch.cat([truth, inputs[len(noise) :].detach()]))
             parts = {"operator": error(packing.weigh(states[: len(truth)] - truth))}
             total = parts["operator"]
-            if not self.gaussian:
+            if not self.plain:
                 away = packing.weigh(inputs[: len(noise)] - target)
                 parts["pair"] = away.square().mean()
                 total = total + parts["pair"]
             if physics:
                 parts["physics"] = context.physics(states[len(truth) :])
                 total = total + settings.physics_weight * parts["physics"]
-            if settings.energy_weight and not self.gaussian:
+            if settings.energy_weight and not self.plain:
                 data = _some(context, DATA * len(inputs) * ranks.size(), draw)
                 own, other = packing.weigh(inputs), packing.weigh(data)
                 parts["energy"] = energy_score(own, other, ranks.every(own))
@@ -255,7 +262,7 @@ def _looked_at(data: Tensor) -> Tensor:
 
 def _some(context: TrainingContext, count: int, draw: Generator) -> Tensor:
     index = torch.randint(len(context.data), (count,), generator=draw)
-    return context.data[index].to(context.device)
+    return sent(context.data[index], context.device)
 
 
 def determined(pde: PDE) -> bool:

@@ -22,6 +22,7 @@ from torch import Generator, Tensor
 from piddm.networks.head import respond
 from piddm.teachers.probability_flow import ProbabilityFlow, image
 from piddm.tools import ranks
+from piddm.tools.devices import sent
 
 CITATION = r"""
 @misc{lipman2023flow,
@@ -61,11 +62,11 @@ class FlowTeacher(ProbabilityFlow):
     def loss(self, x0: Tensor, generator: Generator) -> Tensor:
         """Return the mean square error of the preconditioned prediction."""
         count, shape = len(x0), x0.shape[1:]
-        t = ranks.drawn(lambda n: self.schedule.draw(n, generator), count).to(x0)
+        t = sent(ranks.drawn(lambda n: self.schedule.draw(n, generator), count), x0)
         noise = ranks.drawn(
             lambda n: torch.randn((n, *shape), generator=generator, dtype=x0.dtype), count
         )
-        noise = self.packing.colour(noise.to(x0.device))
+        noise = self.packing.colour(sent(noise, x0))
         a, s = (image(v(t)) for v in (self.schedule.alpha, self.schedule.sigma))
         size = (a**2 + s**2).sqrt()
         f = self.turn((a * x0 + s * noise) / size, t)

@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 
 from piddm.metrics.energy import energy_score
 from piddm.tools import ranks
+from piddm.tools.devices import sent
 from piddm.tools.randomness import generator
 from piddm.training.context import TrainingContext
 from piddm.training.optimisation import Loss
@@ -48,7 +49,7 @@ def regression(context: TrainingContext) -> Loss:
 def fresh(context: TrainingContext, draw: Generator) -> Tensor:
     """Return new white noise, as many samples as the physics term takes."""
     count = context.config.student.physics_batch
-    return torch.randn((count, *context.shape), generator=draw).to(context.packing.mean)
+    return sent(torch.randn((count, *context.shape), generator=draw), context.packing.mean)
 
 
 def total(
@@ -78,10 +79,15 @@ def total(
         whole, part = ranks.every(own) if shared else own, 1.0
         if chosen is not None:
             others = ranks.every(chosen.byte()).bool() if shared else chosen
-            own, whole = own[chosen], whole[others]
+            own, whole = (_picked(v, at) for v, at in ((own, chosen), (whole, others)))
             part = len(own) * len(others) / len(chosen) / len(whole)
         index = torch.randint(len(context.data), (DATA * len(whole),), generator=draw)
-        other = context.data[index].to(every.device)
+        other = sent(context.data[index], every)
         parts["energy"] = part * energy_score(own, packing.weigh(other), whole)
         loss = loss + settings.energy_weight * parts["energy"]
     return {"loss": loss, **parts}
+
+
+def _picked(values: Tensor, chosen: Tensor) -> Tensor:
+    """Return the chosen samples, by a mask on the CPU."""
+    return values.index_select(0, sent(chosen.nonzero()[:, 0], values.device))

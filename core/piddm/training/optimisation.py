@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel
 
 from piddm.config import OptimiserConfig
 from piddm.tools import ranks, stopping
@@ -66,7 +66,7 @@ class Optimisation:
         self._every = 1 if device.type == "cpu" else READ_EVERY
         self.module = module = module.to(device)
         ranks.same([*module.parameters(), *module.buffers()])
-        self._averaged = AveragedModel(module, multi_avg_fn=self._approach)
+        self._average = copy.deepcopy(module)
         # A group that has its first rate is one that a schedule can go on with.
         groups = [{"params": list(module.parameters()), "initial_lr": settings.learning_rate}]
         self._optimiser = torch.optim.AdamW(
@@ -74,15 +74,13 @@ class Optimisation:
         )
         if checkpoint.exists():
             self._load()
-        # The weights at the start are the first of the average.
-        self._averaged.n_averaged.fill_(self.step + 1)
         rate = partial(_rate_factor, settings=settings)
         self._schedule = LambdaLR(self._optimiser, rate, last_epoch=self.step - 1)
 
     @property
     def average(self) -> nn.Module:
         """The module with the averaged weights, which is the one to keep."""
-        return self._averaged.module
+        return self._average
 
     def run(self, loss: Loss) -> Iterator[Progress]:
         """Train to the end, saving now and then, and when told to stop; yield after every step.
@@ -121,7 +119,7 @@ class Optimisation:
         self._optimiser.step()
         self._schedule.step()
         self.step += 1
-        self._averaged.update_parameters(self.module)
+        self._approach()
 
     def _read(self) -> None:
         """Look at the losses of the steps since the last look.
@@ -164,14 +162,19 @@ class Optimisation:
         }
         write_tensors(self.checkpoint, tensors, metadata)
 
-    def _approach(self, means: Sequence[Tensor], values: Sequence[Tensor], count: object) -> None:
+    @torch.no_grad()
+    def _approach(self) -> None:
         """Move the average towards the weights; faster at first, when they are still poor.
 
-        Steps are counted here: torch's own count is on the device.
+        The weights at the start are its first. Buffers are taken as they are. (Torch's own average
+        counts its steps in a tensor, which is brought to the device at each of them.)
         """
         keep = min(self.settings.ema, (1 + self.step) / (10 + self.step))
-        for mean, value in zip(means, values, strict=True):
+        own = zip(self._average.parameters(), self.module.parameters(), strict=True)
+        for mean, value in own:
             mean.lerp_(value, 1 - keep)
+        for kept, value in zip(self._average.buffers(), self.module.buffers(), strict=True):
+            kept.copy_(value)
 
     def _load(self) -> None:
         tensors, metadata = read_tensors(self.checkpoint, "checkpoint")

@@ -13,6 +13,7 @@ from piddm.config import PairsConfig
 from piddm.teachers.sampling import last
 from piddm.teachers.teacher import Teacher
 from piddm.tools import ranks
+from piddm.tools.devices import sent
 from piddm.tools.errors import PiddmError
 from piddm.tools.files import read_tensors, write_tensors
 from piddm.tools.progress import Progress
@@ -94,7 +95,7 @@ class PairPool:
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return ``count`` pairs at random, on the device."""
         index = torch.randint(len(self.noise), (count,), generator=generator)
-        return self.noise[index].to(self.device), self.data[index].to(self.device)
+        return sent(self.noise[index], self.device), sent(self.data[index], self.device)
 
     def _batch(self, batch: int) -> tuple[Tensor, Tensor]:
         shape = (self.settings.batch, *self.shape)

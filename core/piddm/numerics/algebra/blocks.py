@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from piddm.numerics.algebra.banded import LIFT
+from piddm.tools.devices import placed, solved
 
 
 class BlockLayout:
@@ -64,8 +65,8 @@ class BlockLayout:
         batch = values.shape[1]
         cells = self.lines * self.width**2
         flat = values.new_zeros(self._kinds * cells, batch)
-        flat.index_add_(0, self._cell.to(values.device), values)
-        flat[self._pad.to(values.device)] = 1.0
+        flat.index_add_(0, placed(self._cell, values.device), values)
+        flat.index_fill_(0, placed(self._pad, values.device), 1.0)
         shape = (self._kinds, self.lines, self.width, self.width, batch)
         blocks = list(flat.view(shape).permute(0, 1, 4, 2, 3).contiguous())
         empty = flat.new_zeros(0)
@@ -76,13 +77,13 @@ class BlockLayout:
     def spread(self, vector: Tensor, slots: np.ndarray) -> Tensor:
         """Put ``(batch, n)`` into ``(lines, batch, width, 1)``."""
         out = vector.new_zeros(vector.shape[0], self.lines * self.width)
-        out[:, torch.from_numpy(slots).to(vector.device)] = vector
+        out[:, placed(slots, vector.device)] = vector
         return out.view(-1, self.lines, self.width, 1).transpose(0, 1)
 
     def gather(self, lines: Tensor, slots: np.ndarray) -> Tensor:
         """Inverse of :meth:`spread`."""
         flat = lines.transpose(0, 1).reshape(lines.shape[1], -1)
-        return flat[:, torch.from_numpy(slots).to(flat.device)]
+        return flat[:, placed(slots, flat.device)]
 
     def solve(self, values: Tensor, rhs: Tensor) -> Tensor:
         """Solve A x = b by block elimination; ``rhs`` is ``(batch, rows)``."""
@@ -96,9 +97,9 @@ class BlockLayout:
                 if not self.upper_is_zero:
                     block = block - lower[k] @ factors[k - 1]
             if self.upper_is_zero:
-                y.append(torch.linalg.solve(block, right))
+                y.append(solved(block, right))
                 continue
-            both = torch.linalg.solve(block, torch.cat([upper[k], right], dim=-1))
+            both = solved(block, torch.cat([upper[k], right], dim=-1))
             factors.append(both[..., :-1])
             y.append(both[..., -1:])
         x = y
@@ -121,7 +122,7 @@ class BlockLayout:
         diagonal.diagonal(dim1=-2, dim2=-1).mul_(1 + LIFT)
         count = rhs.shape[-1]
         b = rhs.new_zeros(len(rhs), self.lines * self.width, count)
-        slots = torch.from_numpy(self.row_slot).to(rhs.device)
+        slots = placed(self.row_slot, rhs.device)
         b[:, slots] = rhs
         b = b.view(-1, self.lines, self.width, count).transpose(0, 1)
         roots, couplings, y = [], [], []

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from piddm.numerics.algebra.separable import SeparableInverse
+from piddm.tools.devices import placed
 
 MOST = 3
 """Lines back at most."""
@@ -49,7 +50,7 @@ class LineRecursion:
         base, count, batch = self._base, self._reach + 1, len(like)
         lines = base.shape[0]
         found = torch.stack([
-            base.modes(push(probe.to(like)[None].expand(batch, -1))) for probe in self._probes
+            base.modes(push(probe[None].expand(batch, -1))) for probe in placed(self._probes, like)
         ])  # fmt: skip
         at = torch.arange(lines, device=like.device)
         # Of the line i, the one s lines before has the colour (i - s) modulo their number.

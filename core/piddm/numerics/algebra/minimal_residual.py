@@ -94,7 +94,7 @@ def _least_squares(hessenberg: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
     exact, length = hessenberg.double(), start.double()
     gram = exact.mT @ exact
     ridge = RIDGE * gram.diagonal(dim1=1, dim2=2).sum(1) + TINY
-    eye = torch.eye(gram.shape[1]).to(gram)
+    eye = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
     side = exact[:, 0, :, None] * length[..., None]
     # Nobody looks whether it is singular, for which the host would wait: it is lifted.
     weight = torch.linalg.solve_ex(gram + ridge[:, None, None] * eye, side).result
