@@ -126,26 +126,24 @@ def every_method() -> dict[str, Counter[str]]:
     return found
 
 
-def every_solver() -> Counter[str]:
-    """Answer by each solver with models on the device; return how many kinds of task each took."""
-    taken: Counter[str] = Counter()
+def solver(name: str) -> int:
+    """Answer by a solver with models on the device; return how many kinds of task it took."""
+    taken = 0
     with _there():
-        for phases in (False, True):
+        for phases in (False, True):  # one that takes laws which jump only finds the second
             at = problem(phases)
             model = at.model(at.teacher().to(NAME))
-            for name in _names("solver"):
-                if taken[name]:
+            for kind in get_args(Kind):
+                seen, _ = question(model, Case(kind, share=0.1, noise=0.05), 0)
+                try:
+                    by: Solver = current().build("solver", name, Solver, model)
+                    found = _last(by.solve(ask(kind, at.pde, seen), 2, generator(0, kind)))
+                except UsageError:
                     continue
-                for kind in get_args(Kind):
-                    seen, _ = question(model, Case(kind, share=0.1, noise=0.05), 0)
-                    try:
-                        solver: Solver = current().build("solver", name, Solver, model)
-                        steps = solver.solve(ask(kind, at.pde, seen), 2, generator(0, kind))
-                        members = _last(steps)
-                    except UsageError:
-                        continue
-                    assert all(bool(v.isfinite().all()) for v in members.fields.values()), name
-                    taken[name] += 1
+                assert all(bool(v.isfinite().all()) for v in found.fields.values()), kind
+                taken += 1
+            if taken:
+                break
     return taken
 
 

@@ -4,33 +4,56 @@ Torch counts the devices when it first differentiates, and never again.
 """
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import torch
 
 import piddm
 from piddm.tasks.synthetic import draw_truth, place
+from piddm.training.optimisation import Loss, Optimisation
 from pretended import NAME, Device, pretended_device
 from test_only_solution import both
 from tiny import tiny
 
 
-def distilled(name: str, **changes: Any) -> tuple[piddm.Run, Device]:
-    """Return a tiny run that was made on the device, and what the device saw."""
+def distilled(name: str, **changes: Any) -> tuple[piddm.Run, Counter[str]]:
+    """Return a tiny run that was made on the device, and where its steps of training wait."""
     torch.set_num_threads(1)
-    with pretended_device() as device:
+    with pretended_device() as device, counted(device) as found:
         run = piddm.distill(name, "quick", overrides=tiny(changes), progress=False, device=NAME)
-    return run, device
+    return run, found
 
 
-def made(name: str) -> None:
-    """Make a tiny run."""
-    distilled(name, seed=8)
+@contextmanager
+def counted(device: Device) -> Iterator[Counter[str]]:
+    """Count where the host waits within steps: in the first things begin, the last tells losses."""
+    found, step = Counter[str](), Optimisation._step
+
+    def watched(job: Optimisation, loss: Loss) -> None:
+        device.waits.clear()
+        step(job, loss)
+        if 1 < job.step < job.settings.steps:
+            found.update({f"{job.stage}: {place}": n for place, n in device.waits.items()})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Optimisation, "_step", watched)
+        yield found
 
 
-def answered() -> None:
-    """Make a run, draw and project samples, and answer with solvers that calculate there."""
-    run, _ = distilled("darcy-neumann", seed=7)
+def made(name: str) -> Counter[str]:
+    """Make a tiny run; return where its steps of training wait."""
+    return distilled(name, seed=8)[1]
+
+
+def answered() -> Counter[str]:
+    """Make a run, draw and project samples, and answer with solvers that calculate there.
+
+    Return where its steps of training wait.
+    """
+    run, waited = distilled("darcy-neumann", seed=7)
     assert all(v.device.type == NAME for v in run.student.state_dict().values())
     truth = draw_truth(run.pde, run.residual.grid, 1)
     seen = place(truth, run.pde, run.packing.names[-1], 0.1, 0.05)
@@ -42,13 +65,7 @@ def answered() -> None:
             settings = {"steps": 2} if solver == "guided" else {}
             found = run.solve("reconstruct", seen, solver, 2, settings=settings, progress=False)
             assert all(torch.isfinite(v).all() for v in found.mean.values())
-
-
-def waits(steps: int) -> Counter[str]:
-    """Return where the host waited in a run of so many steps, the reading of losses left out."""
-    changes = {"teacher.steps": steps, "student.steps": steps, "seed": 9}
-    found = distilled("burgers", **changes)[1].waits
-    return Counter({place: n for place, n in found.items() if "optimisation" not in place})
+    return waited
 
 
 def solved() -> None:

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+import device_steps
 import on_a_device
 import piddm
 from piddm.numerics.algebra.blocks import BlockLayout
+from piddm.plugins import current
 from tiny import tiny
 
 
@@ -21,17 +23,40 @@ def there(home):
 
 
 def test_a_run_is_made_on_a_device_and_answers(there):
-    there(on_a_device.answered)
+    assert not there(on_a_device.answered)  # the steps of both trainings wait nowhere
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [entry.name for entry in piddm.list_pdes()])
 def test_every_equation_is_distilled_on_a_device(there, name):
-    there(on_a_device.made, name)
+    assert not there(on_a_device.made, name)
 
 
-def test_a_training_step_does_not_wait_for_the_device(there):
-    assert not there(on_a_device.waits, 9) - there(on_a_device.waits, 4)
+def test_no_student_waits_for_the_device_in_a_step_of_training(there):
+    """All students, both norms of the physics, and training through the correction."""
+    waited = there(device_steps.every_student)
+    assert len(waited) > 10
+    assert not {name: where for name, where in waited.items() if where}
+
+
+@pytest.mark.slow
+def test_methods_sample_on_a_device_and_those_that_train_do_not_wait_for_it(there):
+    waited = there(device_steps.every_method)
+    assert len(waited) == 3
+    assert not {name: where for name, where in waited.items() if where}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [entry.name for entry in current().list_all("solver")])
+def test_every_solver_answers_on_a_device(there, name):
+    assert there(device_steps.solver, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["strong", "through", "staged"])
+@pytest.mark.parametrize("name", [entry.name for entry in piddm.list_pdes()])
+def test_no_equation_waits_for_the_device_in_a_step_of_training(there, name, way):
+    assert not there(device_steps.equation, name, way)
 
 
 def test_the_only_nearest_solution_is_found_without_waiting(there):

@@ -69,17 +69,20 @@ STUDENTS: dict[str, tuple[str, str]] = {
 
 EARLIER: dict[str, tuple[str, ...]] = {
     "reflow": (
+        "reflow.ReflowStudent b89817514d748fc5",
         "reflow.ReflowStudent 3c8af78f7ac2ff51",
         "reflow.ReflowStudent 86d7fab9c70ad38b",
         "reflow.ReflowStudent 6793797faf2e6377",
     ),
     "consistency": (
+        "consistency.ConsistencyStudent cb2a9dcffb34b910",
         "consistency.ConsistencyStudent 4f87d522d08d1bf1",
         "consistency.ConsistencyStudent 48e3bfd23f8a6f43",
         "consistency.ConsistencyStudent 9bffcd707bfdeba1",
         "consistency.ConsistencyStudent c9500341bb94fc60",
     ),
     "dmd": (
+        "distribution_matching.DistributionMatchingStudent 4ba266943bf20e7f",
         "distribution_matching.DistributionMatchingStudent 1f12631b8ba7d2f1",
         "distribution_matching.DistributionMatchingStudent 267eaa5a2e957a24",
         "distribution_matching.DistributionMatchingStudent 410f7d7b7bb5d55b",

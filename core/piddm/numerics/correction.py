@@ -9,7 +9,8 @@ matrix per sample. Two kinds of move:
 * ``solution``: the inputs stay as they are, and the solution moves to theirs.
 
 Steps are halved, sample by sample, until the error falls; a sample that is good enough stays as it
-is, whatever its companions need. What comes back is never worse than what was given, and says
+is, whatever its companions need. Where gradients pass on a device, all steps are made: nobody looks
+whether they are needed. What comes back is never worse than what was given, and says
 sample by sample whether it converged.
 
 States are in the precision of what is given. The linear equations are always solved in float32:
@@ -49,7 +50,7 @@ PARTS = 4
 """Samples drop out of the batch by quarters of it, as they become good."""
 
 TRIES = 4
-"""Lengths of a step that are tried: 1, 1/2, 1/4 and 1/8."""
+"""Lengths of a step that are tried, each half of the last."""
 
 GOOD = {torch.float32: 1e-6, torch.float64: 1e-20}
 """Normalised PDE error of a sample that is corrected, by precision."""
@@ -183,10 +184,8 @@ class Correction:
 
         moved = Implicit.apply(run, self._pull_back, tuple(start), *start.values())
         made = found[0]
-        return Corrected(
-            dict(zip(start, moved, strict=True)),  # pyright: ignore
-            made.error, made.before, made.converged, made.steps,
-        )  # fmt: skip
+        fields = dict(zip(start, moved, strict=True))  # pyright: ignore
+        return Corrected(fields, made.error, made.before, made.converged, made.steps)
 
     def error(self, fields: Fields) -> Tensor:
         """Return the normalised PDE error of each sample, ``(batch,)``; no NaN."""
@@ -197,7 +196,6 @@ class Correction:
         self, start: Fields, tolerance: float | None, steps: int, iterations: int | None,
         looks: bool = True,
     ) -> Corrected:  # fmt: skip
-        """Make the steps; ``looks`` says whether the host may look when they are enough."""
         x = {k: v.detach() for k, v in start.items()}
         error = before = self.error(x)
         enough = GOOD[error.dtype] if tolerance is None else tolerance

@@ -53,6 +53,7 @@ class Fit:
 
     def __init__(self, pde: Specification, rows: Mapping[str, Rows]) -> None:
         self._defaults = {p.name: p.value for p in pde.params if p.free}
+        self._known: dict[int, tuple[int, int]] = {}
         self.labels = [name for name, r in rows.items() if r.params & set(self._defaults)]
         free = {p for p in pde.params if p.free}
         conditions = [c.alpha * c.field + c.beta - c.value for c in pde.conditions.values()]
@@ -118,24 +119,32 @@ class Fit:
         going = torch.ones_like(p[:, 0], dtype=torch.bool)
         step, value = self._step(linear, p)
         size, last = value.square().sum(1), torch.zeros_like(step)
-        for _ in range(STEPS):
+        # On a device the first fit of all is looked at, the others take somewhat more than it did.
+        known = None if p.device.type == "cpu" else self._known.get(p.shape[1])
+        most, halvings = known or (STEPS, HALVINGS)
+        made = halved = 0
+        while made < most:
+            made += 1
             # A sample that has settled stays, whatever stands beside it.
             longer = _longer(step, last, p)
             move = torch.where(going[:, None], step * longer, 0.0)
-            for k in range(HALVINGS + 1):
+            for k in range(halvings + 1):
+                halved = max(halved, k)
                 next_step, value = self._step(linear, p - move)
                 worse = going & ~(value.square().sum(1) <= size)
                 # What is under a transform of torch cannot be asked.
-                if not caught(worse) and not bool(worse.any()):
+                if not (known or caught(worse)) and not bool(worse.any()):
                     break
-                move = torch.where(worse[:, None], move / 2 if k < HALVINGS else 0.0, move)
+                move = torch.where(worse[:, None], move / 2 if k < halvings else 0.0, move)
             else:
                 next_step, value = self._step(linear, p - move)
             last = torch.where(longer != 1, 0.0, step)  # no series goes on after its sum
             p, step, size = p - move, next_step, value.square().sum(1)
             going = going & (move.abs() > SETTLED * p.abs()).any(1)
-            if not caught(p) and not bool(going.any()):
+            if not (known or caught(p)) and not bool(going.any()):
                 break
+        if p.device.type != "cpu" and not known and not caught(p):
+            self._known[p.shape[1]] = min(made + made // 2 + 1, STEPS), min(halved + 1, HALVINGS)
         # The step from there is known already, and squares what is left where rows can vanish.
         return torch.where((step.abs() <= SETTLED * p.abs()).all(1, keepdim=True), p - step, p)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -87,7 +88,7 @@ def row_weights(residual: Residual, name: str, values: Tensor) -> Tensor | None:
     every, shape = node_weights(residual.grid), values.shape[1:]
     if every is None or shape == every.shape:
         return every
-    known: dict[tuple[str, tuple[int, ...]], Tensor] = _weights.setdefault(residual, {})
+    known: Any = _weights.setdefault(residual, {})
     if (name, shape) not in known:
         own = every[tuple(torch.from_numpy(residual.rows[name].nodes.T))].reshape(shape)
         # Some nodes only, such as one band, have another mean than 1.

@@ -93,7 +93,7 @@ class SmallRows:
 
     def linearised(self, p: Tensor) -> tuple[Tensor, Tensor]:
         """Return them and their derivatives by the params, ``(batch, rows, params)``."""
-        eye = torch.eye(p.shape[1]).to(p)
+        eye = torch.eye(p.shape[1], dtype=p.dtype, device=p.device)
         along = {k: eye[:, i, None].expand(-1, len(p)) for i, k in enumerate(self._missing)}
         rows, change = self._program.tangent(self._fields | self._named(p), along)
         return self._joined(rows), self._joined(change).movedim(0, -1)

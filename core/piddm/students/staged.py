@@ -21,8 +21,8 @@ pairs averages over whatever it cannot tell from the noise, and so blurs the sol
 inputs; G has nothing to average over. It is trained by regression to data, inputs against solution
 (neural operators: Li et al., arXiv 2010.08895), which takes neither teacher nor noise, in a norm
 that sees edges: the relative error of the state, and of its differences. N is shown the values
-themselves and not what they are beyond a mean over data: an equation knows no such mean, and its
-nonlinear terms do not commute with one. The first stage has the pairs' regression and the energy
+themselves, not what is beyond a mean over data: an equation knows no such mean, and its nonlinear
+terms do not commute with one. The first stage has the pairs' regression and the energy
 score of Eq. 8. The physics of samples moves G, unless a Newton step ends it
 (:mod:`piddm.students.polish`), which is the better physics.
 
@@ -147,11 +147,7 @@ class StagedStudent(FlowStudent):
         return x if solved is None else solved
 
     def begun(self, noise: Tensor) -> Tensor:
-        """Return films with their drawn first time where a correction goes on from there.
-
-        The operator draws it anew, with the pattern of its folds; beside what was drawn the film
-        has a step, which the correction takes away and the sample as it is would keep.
-        """
+        """Return films with their drawn first time where a correction takes the step beside it."""
         x = self.draw(noise)
         solved = self.solution(x)
         if solved is None or not self.marched or self.polished:
@@ -261,8 +257,8 @@ def _looked_at(data: Tensor) -> Tensor:
 
 
 def _some(context: TrainingContext, count: int, draw: Generator) -> Tensor:
-    index = torch.randint(len(context.data), (count,), generator=draw)
-    return sent(context.data[index], context.device)
+    some = context.data[torch.randint(len(context.data), (count,), generator=draw)]
+    return sent(some, context.device)
 
 
 def determined(pde: PDE) -> bool:

@@ -45,7 +45,7 @@ def placed(values: Tensor | np.ndarray, where: Tensor | torch.device) -> Tensor:
     if device.type == "cpu":
         return _moved(values, where)
     kind = None if isinstance(where, torch.device) else where.dtype
-    copies: dict[Any, Tensor] = _there.setdefault(values, {})
+    copies: Any = _there.setdefault(values, {})
     if (device, kind) in copies:
         return copies[device, kind]
     with torch.inference_mode(False):  # whatever the mode in which it is first asked for
