@@ -1,4 +1,4 @@
-"""What trains, samples and answers on the pretended device, and where training waits for it.
+"""What trains and samples on the pretended device, and where training waits for it.
 
 Each function is called in a process where nothing was differentiated before, as in
 :mod:`on_a_device`.
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,15 +22,12 @@ from piddm.config import resolve
 from piddm.conformance.problem import problem
 from piddm.data.correcting import Corrections, nearest_solutions
 from piddm.data.simulate import simulate
-from piddm.interfaces import Method, Solver
+from piddm.interfaces import Method
 from piddm.plugins import current
 from piddm.residuals.norms import term_scale
 from piddm.runs.model_files import build_student, build_teacher
 from piddm.runs.workspace import fixed_inputs
 from piddm.students.student import Student
-from piddm.tasks.synthetic import Case, question
-from piddm.tasks.task import Kind, ask
-from piddm.tools.errors import UsageError
 from piddm.tools.randomness import generator
 from piddm.training.context import TrainingContext
 from piddm.training.optimisation import Loss, Optimisation
@@ -124,35 +121,6 @@ def every_method() -> dict[str, Counter[str]]:
             assert samples.device.type == NAME, name
             assert bool(samples.isfinite().all()), name
     return found
-
-
-def solver(name: str) -> int:
-    """Answer by a solver with models on the device; return how many kinds of task it took."""
-    taken = 0
-    with _there():
-        for phases in (False, True):  # one that takes laws which jump only finds the second
-            at = problem(phases)
-            model = at.model(at.teacher().to(NAME))
-            for kind in get_args(Kind):
-                seen, _ = question(model, Case(kind, share=0.1, noise=0.05), 0)
-                try:
-                    by: Solver = current().build("solver", name, Solver, model)
-                    found = _last(by.solve(ask(kind, at.pde, seen), 2, generator(0, kind)))
-                except UsageError:
-                    continue
-                assert all(bool(v.isfinite().all()) for v in found.fields.values()), kind
-                taken += 1
-            if taken:
-                break
-    return taken
-
-
-def _last(steps: Any) -> Any:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
 
 
 def equation(name: str, way: str) -> Counter[str]:

@@ -11,7 +11,6 @@ import device_steps
 import on_a_device
 import piddm
 from piddm.numerics.algebra.blocks import BlockLayout
-from piddm.plugins import current
 from tiny import tiny
 
 
@@ -44,12 +43,6 @@ def test_methods_sample_on_a_device_and_those_that_train_do_not_wait_for_it(ther
     waited = there(device_steps.every_method)
     assert len(waited) == 3
     assert not {name: where for name, where in waited.items() if where}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [entry.name for entry in current().list_all("solver")])
-def test_every_solver_answers_on_a_device(there, name):
-    assert there(device_steps.solver, name)
 
 
 @pytest.mark.slow
