@@ -113,7 +113,8 @@ def fill(model: nn.Module, path: Path, beside: Mapping[str, Tensor] | None = Non
         if parts:
             strengths = tensors["packing.strengths"]
             tensors[COMPONENTS] = expanded(_colour(model), strengths, parts)
-        model.load_state_dict({k: _padded(tensors[k], own[k]) for k in own})
+        # What is missing is the model's to say.
+        model.load_state_dict({k: _padded(tensors[k], own[k]) for k in own if k in tensors})
     except (KeyError, RuntimeError) as error:
         raise PiddmError(
             f"{path} does not fit the network that its {CARD} describes; make the model again"
