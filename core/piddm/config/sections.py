@@ -183,8 +183,8 @@ class StudentConfig(ChosenConfig, OptimiserConfig):
 
     Of a staged student (:mod:`piddm.students.staged`), ``inputs`` is the network that draws the
     inputs, the teacher's where it is left out, and ``operator`` the one that solves for the rest;
-    ``polish`` is how many products with the equation's matrix end it, on planes
-    (:mod:`piddm.students.polish`).
+    ``polish`` is how many products with the equation's matrix end it, where that is
+    cheap (:mod:`piddm.students.polish`).
     """
 
     told_where_set = frozenset({"inputs", "operator", "polish", "train_through"})

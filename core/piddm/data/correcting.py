@@ -13,9 +13,10 @@ from piddm.data.packing import Packing
 from piddm.data.simulate import held_inputs
 from piddm.equation import PDE
 from piddm.grids.grid import Grid
-from piddm.numerics.correction import Corrected, Correction, Move, joined
+from piddm.numerics.correction import Corrected, Correction, joined
 from piddm.numerics.interior import Unsuited
 from piddm.numerics.marched import March
+from piddm.numerics.moves import Move
 from piddm.numerics.own_solution import OwnSolution
 from piddm.numerics.projection import Projection
 from piddm.residuals.residual import Fields, Residual
@@ -97,11 +98,6 @@ def goes_by_time(pde: PDE, grid: Grid) -> bool:
     return len(grid.shape) > 2 and March.fits(pde, grid)
 
 
-def is_cheap(grid: Grid) -> bool:
-    """Return whether a step costs less than a network call: that of a film or a sphere does not."""
-    return len(grid.shape) == 2 and not grid.spherical
-
-
 class Corrections:
     """Corrections and projections of samples of one law, by whichever move, made when asked for.
 
@@ -125,6 +121,11 @@ class Corrections:
             self._made[move, marched] = correction(*self._about, move, marched=marched)
         return self._made[move, marched]
 
+    @property
+    def cheap(self) -> bool:
+        """Whether a step costs less than a network call, see :class:`Correction`."""
+        return len(self._about[1].grid.shape) == 2 and self.of(None).cheap
+
     @torch.no_grad()
     def correct(
         self, fields: Fields, move: Move | None = None, tolerance: float | None = None,
@@ -133,7 +134,8 @@ class Corrections:
         """Correct any number of samples, some at a time; see :func:`correction`."""
         self._check(fields)
         by, count = self.of(move, marched), len(next(iter(fields.values())))
-        some = MARCHED if by.march is not None and is_cheap(self._about[1].grid) else TOGETHER
+        lines = len(self._about[1].grid.shape) == 2  # times of one axis each
+        some = MARCHED if by.march is not None and lines else TOGETHER
         return joined([
             by({k: v[i : i + some] for k, v in fields.items()}, tolerance)
             for i in range(0, count, some)

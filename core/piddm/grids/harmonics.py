@@ -23,7 +23,8 @@ the steepest eigenvalue there is, -n(n - 1): only constants have none.
 Harmonics of one order are a matrix along the latitude, so that an operator is a product with a
 matrix for each order between two Fourier transforms, themselves products: at these sizes as fast
 as fast ones, and under every transform of torch, which the modules of torch-harmonics are not.
-Theirs are the Legendre functions.
+Theirs are the Legendre functions. Latitudes stay innermost from the first product to the last, so
+that what is between them moves whole lines of memory.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ import torch
 from torch import Tensor
 
 from piddm.grids.grid import Grid
+
+NOTHING = 1e-20
+"""Entry of an order's matrix, over its largest, that is zero. Near the poles harmonics of high
+order are so small that single precision has no full numbers for them: products with such cost the
+processor thirty times as much as others, and add nothing."""
 
 
 class Operator:
@@ -57,7 +63,10 @@ class Operator:
         rest: float = 0.0,
         steep: bool = False,
     ) -> None:
-        self._parts, self.rest, self._steep = (matrices, forward, backward), rest, steep
+        largest = matrices.abs().amax((1, 2), keepdim=True)
+        matrices = matrices.masked_fill(matrices.abs() <= NOTHING * largest, 0.0)
+        self._parts = matrices.mT.contiguous(), forward.T.contiguous(), backward
+        self.rest, self._steep = rest, steep
         own = (matrices.dtype, matrices.device)
         self._cast: dict[tuple[torch.dtype, torch.device], tuple[Tensor, ...]] = {own: self._parts}
 
@@ -66,9 +75,12 @@ class Operator:
         if self._steep and u.dtype != torch.float64:
             return self(u.double()).to(u.dtype)
         matrices, forward, backward = self._like(u)
-        modes = (u @ forward).unflatten(-1, (len(matrices), 2))
-        out = torch.einsum("mij,...jmc->...imc", matrices, modes).flatten(-2) @ backward
-        return out + self.rest * u if self.rest else out
+        (orders, lat, _), fields = matrices.shape, u.reshape(-1, *u.shape[-2:])
+        modes = (forward @ fields.mT).view(-1, orders, 2 * lat).movedim(0, 1)
+        found = (modes.reshape(orders, -1, lat) @ matrices).view(orders, -1, 2 * lat)
+        lines = found.movedim(0, 1).reshape(-1, 2 * orders, lat)
+        out = (lines.mT @ backward).view(u.shape)
+        return out.add(u, alpha=self.rest) if self.rest else out
 
     def _like(self, u: Tensor) -> tuple[Tensor, ...]:
         key = (u.dtype, u.device)

@@ -22,7 +22,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import cached_property
+from typing import get_args
 
 import numpy as np
 import torch
@@ -31,7 +32,8 @@ from torch import Tensor
 from piddm.numerics.implicit import Implicit
 from piddm.numerics.interior import Unsuited
 from piddm.numerics.marched import March
-from piddm.numerics.moves import Moves
+from piddm.numerics.moves import Move as Move
+from piddm.numerics.moves import Moves, default_move
 from piddm.numerics.nearest_moves import NearestMoves
 from piddm.numerics.normal_equations import FieldScale
 from piddm.numerics.solution_moves import SolutionMoves
@@ -39,9 +41,6 @@ from piddm.numerics.sphere_moves import SphereMoves
 from piddm.residuals.norms import sample_errors
 from piddm.residuals.residual import Fields, Residual
 from piddm.tools.errors import UsageError
-
-Move = Literal["nearest", "solution"]
-"""Which values move: all, or the solution only."""
 
 STEPS = 6
 """Newton steps at most."""
@@ -104,7 +103,7 @@ class Correction:
         inputs: Field name to boolean ``(*grid.shape)``: where values are inputs.
         params: Free params that are inputs.
         move: Which values move; by the kind of inputs where None is given, see
-            :func:`default_move`.
+            :func:`~piddm.numerics.moves.default_move`.
         march: What goes through the times from a sample's own first one, where the solution moves
             and there is such a thing (:mod:`piddm.numerics.marched`); Newton steps have the rest.
         fallback: Whether all that is no input moves as little as it can where the solution alone
@@ -112,7 +111,6 @@ class Correction:
 
     Attributes:
         move: Which values move.
-        moves: How its linear equations are solved.
 
     Raises:
         UsageError: If there is no such move.
@@ -136,21 +134,32 @@ class Correction:
         self.residual, self.row_scale = residual, dict(row_scale)
         self.move: Move = move or default_move(inputs, params)
         self.march = march if self.move == "solution" else None
-        self.moves: Moves
-        if not residual.rows:  # all samples are on it as they are
-            return
-        mean = residual.fit({k: v.double() for k, v in mean.items()})
+        self._about = field_scale, dict(mean), dict(inputs), params, fallback
+        # Where there is a march they are for what it leaves, and of a film take long to make.
+        if residual.rows and self.march is None:
+            _ = self.moves
+
+    @cached_property
+    def moves(self) -> Moves:
+        """How its linear equations are solved."""
+        field_scale, typical, inputs, params, fallback = self._about
+        residual, row_scale = self.residual, self.row_scale
+        mean = residual.fit({k: v.double() for k, v in typical.items()})
         if self.move == "nearest":
-            self.moves = NearestMoves(residual, field_scale, row_scale, {}, mean)
-            return
+            return NearestMoves(residual, field_scale, row_scale, {}, mean)
         kind = SphereMoves if residual.grid.spherical else SolutionMoves
         try:
-            self.moves = kind(residual, row_scale, inputs, params, mean)
+            return kind(residual, row_scale, inputs, params, mean)
         except Unsuited:
             if not fallback:
                 raise
             # As the shortest move of what is no input.
-            self.moves = NearestMoves(residual, field_scale, row_scale, inputs, mean)
+            return NearestMoves(residual, field_scale, row_scale, inputs, mean)
+
+    @property
+    def cheap(self) -> bool:
+        """Whether a step costs less than a network call: that of a film does not."""
+        return len(self.residual.grid.shape) == 2 and (not self.residual.rows or self.moves.cheap)
 
     def __call__(
         self, fields: Fields, tolerance: float | None = None, steps: int = STEPS,
@@ -199,7 +208,7 @@ class Correction:
         x = {k: v.detach() for k, v in start.items()}
         error = before = self.error(x)
         enough = GOOD[error.dtype] if tolerance is None else tolerance
-        made, iterations = 0, iterations or self.moves.iterations
+        made = 0
         if self.march is not None and steps and bool((error > enough).any()):
             x, error, made = *self._marched(x, error, enough, self.march), 1
         for step in range(made, steps):
@@ -209,7 +218,9 @@ class Correction:
             part, own = (x, error) if some is None else (
                 {k: v[some] for k, v in x.items()}, error[some]
             )  # fmt: skip
-            moved, less = self._step(part, own, enough, iterations, looks)
+            moved, less = self._step(
+                part, own, enough, iterations or self.moves.iterations, looks
+            )
             if some is not None:
                 moved = {k: x[k].index_copy(0, some, v) for k, v in moved.items()}
                 less = error.index_copy(0, some, less)
@@ -276,24 +287,6 @@ class Correction:
 
     def _pull_back(self, fields: Fields, gradients: Fields) -> dict[str, Tensor]:
         return self.moves.at(fields).pull_back(gradients, BACKWARDS)
-
-
-def default_move(inputs: Mapping[str, np.ndarray], params: tuple[str, ...] = ()) -> Move:
-    """Return what suits an equation, by the kind of its inputs.
-
-    From an initial state all values move: a sample is then hardly changed, and the mean state tells
-    the way, which it does not tell a march from the given state far enough. Where a whole field is
-    an input, such as a medium, or a param, the solution moves alone: that converges where a medium
-    jumps, and takes half the time. Measured on students of 32 x 32, samples that converged and
-    energy distance, nearest / solution: Darcy 277 / 512 of 512, 6.3e-3 / 6.0e-3 (before 6.0e-3);
-    Allen-Cahn 512 / 114; Poisson and Burgers all, and alike.
-
-    Args:
-        inputs: Where values are inputs.
-        params: Free params that are inputs.
-    """
-    whole = any(at.all() for at in inputs.values())
-    return "solution" if whole or params else "nearest"
 
 
 def _like(flag: Tensor, values: Tensor) -> Tensor:

@@ -7,9 +7,10 @@ it by the modes of :mod:`piddm.numerics.periodic_marching` or the harmonics of
 .. math:: x_k \leftarrow x_k - L^{-1} R(x_{k-1}, x_k), \qquad L = \partial R/\partial x_k
     \text{ at rest},
 
-which starts from the sample's own :math:`x_k`, moved as the time before it was: the sample is near
-a solution, and few products do. What waves do is followed in time and not undone by iterations over
-all times at once, which do not converge where waves run (Korteweg-de Vries) or a phase grows.
+which starts from what the sample's own times and those before foretell
+(:mod:`piddm.numerics.film_starts`): few products do. What waves do is followed in time and not
+undone by iterations over all times at once, which do not converge where waves run (Korteweg-de
+Vries) or a phase grows.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from piddm.numerics.film_starts import Pace, Starts
 from piddm.numerics.interior import Unsuited
 from piddm.numerics.marching import SHIFT
 from piddm.numerics.periodic_marching import PeriodicMarching
@@ -96,15 +98,14 @@ class March:
             self._settle_means(few, film)
             self._settle(few, self._lacking, self._by.first, 0, enough, lost)
             film |= {k: torch.cat([few[k][:, :1], film[k][:, 1:]], 1) for k in self._lacking}
+        starts = {k: Starts(fields[k], film[k]) for k in self._names}
+        pace = Pace(len(first), first)
         for now in range(1, first.shape[1]):
             at[SHIFT.name] = torch.full_like(at[SHIFT.name], (now - 1) * self._by.step)
             few = dict(at)
-            for k in self._names:
-                before = film[k][:, now - 1]
-                few[k] = torch.stack(
-                    [before, fields[k][:, now] + before - fields[k][:, now - 1]], 1
-                )
-            self._settle(few, self._names, self._by.rows, 1, enough, lost)
+            for k, start in starts.items():
+                few[k] = torch.stack([film[k][:, now - 1], start.at(now)], 1)
+            self._settle(few, self._names, self._by.rows, 1, enough, lost, pace)
             for k in self._names:
                 film[k][:, now] = few[k][:, 1]
         return dict(fields) | film
@@ -161,9 +162,10 @@ class March:
 
     def _settle(
         self, few: dict[str, Tensor], names: tuple[str, ...], rows: list[str], time: int,
-        enough: float, lost: Tensor,
+        enough: float, lost: Tensor, pace: Pace | None = None,
     ) -> None:  # fmt: skip
         """Correct fields at one of two times until their rows are good; mark what never is."""
+        errors: list[Tensor] = []
         values = few[names[0]]
         seen, open_ = values.device.type == "cpu", ~lost
         for _ in range(LIMIT[values.dtype] if seen else UNSEEN):
@@ -171,13 +173,19 @@ class March:
             left = [found[r][:, -1 if time else 0] for r in rows]
             if seen:
                 each = zip(left, rows, strict=True)
-                error = sum((v / self._scale[r]).square().flatten(1).mean(1) for v, r in each)
+                means = [(v / self._scale[r]).square().flatten(1).mean(1) for v, r in each]
+                error = torch.stack(means).sum(0) if len(means) > 1 else means[0]
+                errors.append(error)
                 open_ = ~(error <= enough) & ~lost
                 if not bool(open_.any()):
+                    if pace is not None:
+                        pace.seen(errors)
                     return
             move = self._by.moves(torch.stack(left, 1), first=time == 0)
             for i, k in enumerate(names):
                 few[k][:, time] -= move[:, i]
+            if pace is not None and errors and pace.sure(errors[-1], open_, enough):
+                return
         if seen:
             lost |= open_
 

@@ -13,11 +13,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from piddm.residuals.residual import Fields, Residual
+
+Move = Literal["nearest", "solution"]
+"""Which values move: all, or the solution only."""
 
 
 class Linearisation(ABC):
@@ -59,9 +65,14 @@ class Moves(ABC):
 
     Attributes:
         iterations: Products with the matrix that one Newton step is worth.
+        cheap: Whether a step costs less than a network call, by how it is made.
+        shifts: By how much each input is shifted for a change of 1 of the rows' mean; empty where
+            inputs stay.
     """
 
     iterations: int
+    cheap: bool
+    shifts: Mapping[str, Tensor] = MappingProxyType({})
 
     @abstractmethod
     def at(self, fields: Fields) -> Linearisation:
@@ -120,3 +131,21 @@ class Derivatives:
     def _flat(self, rows: Mapping[str, Tensor], lead: int) -> Tensor:
         parts = [v.flatten(lead) / self._scale[k] for k, v in rows.items()]
         return torch.cat(parts, dim=lead) if len(parts) > 1 else parts[0]
+
+
+def default_move(inputs: Mapping[str, np.ndarray], params: tuple[str, ...] = ()) -> Move:
+    """Return what suits an equation, by the kind of its inputs.
+
+    From an initial state all values move: a sample is then hardly changed, and the mean state tells
+    the way, which it does not tell a march from the given state far enough. Where a whole field is
+    an input, such as a medium, or a param, the solution moves alone: that converges where a medium
+    jumps, and takes half the time. Measured on students of 32 x 32, samples that converged and
+    energy distance, nearest / solution: Darcy 277 / 512 of 512, 6.3e-3 / 6.0e-3 (before 6.0e-3);
+    Allen-Cahn 512 / 114; Poisson and Burgers all, and alike.
+
+    Args:
+        inputs: Where values are inputs.
+        params: Free params that are inputs.
+    """
+    whole = any(at.all() for at in inputs.values())
+    return "solution" if whole or params else "nearest"

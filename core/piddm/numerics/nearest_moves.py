@@ -48,6 +48,7 @@ class NearestMoves(Moves):
     ) -> None:  # fmt: skip
         self.residual, self.row_scale = residual, dict(row_scale)
         self.names = residual.field_names
+        self.cheap = len(residual.grid.shape) == 2 and not residual.grid.spherical
         self.weights = torch.from_numpy(move_weights(residual, field_scale, fixed))
         exact = {k: v.detach().double() for k, v in mean.items()}
         self.precondition = preconditioner(residual, exact, self.weights, self.row_scale)

@@ -65,7 +65,7 @@ class SolutionMoves(Moves):
         Unsuited: If the equation has another structure.
     """
 
-    iterations = 8
+    iterations, cheap = 8, True
 
     def __init__(
         self,

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 OPEN = 1e-10
 """Share of the largest singular value of a degree's matrix below which the rows leave it open."""
 
+TRACE = 1e-12
+"""Largest factor from a row to a field, over that from any row, which is rounding and left out."""
+
 
 class SphereMarching:
     """What a step from a time to the next takes; all fields are given at the first.
@@ -86,12 +89,12 @@ class SphereMarching:
         """Return L^-1 times rows ``(batch, rows, lat, lon)``: moves of the fields."""
         assert not first
         return torch.stack(
-            [sum((by(left[:, j]) for j, by in enumerate(every)), torch.zeros(()).to(left))
+            [sum((by(left[:, j]) for j, by in every.items()), torch.zeros(()).to(left))
              for every in self._inverse], 1,
         )  # fmt: skip
 
-    def _inverted(self) -> list[list[Operator]]:
-        """Return the operator from each row to each field."""
+    def _inverted(self) -> list[dict[int, Operator]]:
+        """Return for each field the operators from the rows that it follows from, by number."""
         harmonics, space = harmonics_of(self.grid), self.grid.shape[1:]
         count = harmonics.count
         zonal = harmonics.basis()[0][:count]
@@ -115,8 +118,10 @@ class SphereMarching:
             raise Unsuited("rows that leave a degree of harmonics open")
         # From fields by rows to rows by fields, inverted.
         found = torch.linalg.inv(every.mT)
+        sizes = found.abs().amax(0)
+        used = sizes > TRACE * sizes.amax(1, keepdim=True)
         return [
-            [harmonics.diagonal(found[:-1, i, j], float(found[-1, i, j]))
-             for j in range(len(self.rows))]
+            {j: harmonics.diagonal(found[:-1, i, j], float(found[-1, i, j]))
+             for j in range(len(self.rows)) if bool(used[i, j])}
             for i in range(len(self._names))
         ]  # fmt: skip

@@ -94,13 +94,13 @@ class SphereMoves(Moves):
             k: (v * self._area).sum((1, 2), keepdim=True).expand_as(v) if k in names else v
             for k, v in exact.items()
         }
-        self.shifts: dict[str, Tensor] = {}
+        self.shifts = dict[str, Tensor]()
         self._invert(self._by(flat), len(integrals))
         if not self._left(flat) < USEFUL:
             raise Unsuited("an equation that prefers places on the sphere")
         draw = torch.Generator().manual_seed(0)
         other = {k: v + torch.randn(v.shape, generator=draw).to(v) for k, v in flat.items()}
-        self.exact = self._left(other) < EXACT
+        self.cheap = self.exact = self._left(other) < EXACT
 
     def _by(self, fields: Fields) -> Derivatives:
         names = (*self.residual.field_names, *self.residual.free_params)

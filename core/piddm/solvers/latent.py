@@ -19,9 +19,9 @@ from collections.abc import Generator as Steps
 from collections.abc import Mapping
 from dataclasses import replace
 
-from torch import Generator, Tensor
+from torch import Generator
 
-from piddm.data.correcting import Corrections, is_cheap
+from piddm.data.correcting import Corrections
 from piddm.residuals.wrappers import with_params
 from piddm.solvers._posterior import Posterior
 from piddm.solvers._search import Search
@@ -85,13 +85,15 @@ class LatentSolver(Solver):
         for done, values in search.work(self.rounds, steps):
             yield Progress("latent", done, self.rounds + steps, values)
         found = search.members()
-        correct = is_cheap(self.run.residual.grid) if self.correct is None else self.correct
-        return replace(found, fields=self._corrected(task, found)) if correct else found
+        by = self._corrections(task)
+        if not (by.cheap if self.correct is None else self.correct):
+            return found
+        # The shortest move keeps to what was observed later than the first time.
+        return replace(found, fields=by.correct(found.fields, marched=False).fields)
 
-    def _corrected(self, task: Task, found: Members) -> dict[str, Tensor]:
+    def _corrections(self, task: Task) -> Corrections:
         run, known = self.run, dict(task.observations.params)
         if self._kept is None or self._kept[0] != known:  # else as for the question before
             residual = with_params(run.soft_residual, known)
             self._kept = known, Corrections(run.pde, residual, run.packing, run.scale)
-        # The shortest move keeps to what was observed later than the first time.
-        return self._kept[1].correct(found.fields, marched=False).fields
+        return self._kept[1]

@@ -181,6 +181,8 @@ class StagedStudent(FlowStudent):
         if not polish.moves(self.packing):
             return solved
         polished = polish(torch.where(self.mask, x, solved), self.packing)
+        if polish.shifts(self.packing):
+            return polished
         # An input of a few values keeps what it was before it was rounded to them.
         return torch.where(self.extension.whole, x, polished)
 
