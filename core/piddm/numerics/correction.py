@@ -218,9 +218,7 @@ class Correction:
             part, own = (x, error) if some is None else (
                 {k: v[some] for k, v in x.items()}, error[some]
             )  # fmt: skip
-            moved, less = self._step(
-                part, own, enough, iterations or self.moves.iterations, looks
-            )
+            moved, less = self._step(part, own, enough, iterations or self.moves.iterations, looks)
             if some is not None:
                 moved = {k: x[k].index_copy(0, some, v) for k, v in moved.items()}
                 less = error.index_copy(0, some, less)
