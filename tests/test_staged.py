@@ -203,7 +203,7 @@ def test_a_linear_prediction_is_taken_of_linear_equations(name, linear, tmp_path
 
 @pytest.mark.parametrize("seed", range(6))
 def test_chance_does_not_call_a_gaussian_law_another(seed):
-    """One comparison of energy distances is off by a half in one draw of three."""
+    """One comparison of some hundred samples is off by a half in one draw of three."""
     draw = torch.Generator().manual_seed(seed)
     grid = Grid(x=Axis(0, 1, 16, periodic=True), y=Axis(0, 1, 8, periodic=True))
     white = torch.randn(600, 16, 8, generator=draw, dtype=torch.float64)
@@ -244,7 +244,7 @@ def test_gaussian_inputs_have_all_waves_of_the_data(tmp_path, monkeypatch):
 def test_gaussian_inputs_are_told_from_others(name, gaussian, tmp_path, monkeypatch):
     """By data only: a medium of two phases and sums of two waves are no Gaussian fields."""
     _, context, student = prepared(
-        tmp_path, monkeypatch, name, **{"packing.rank": 64, "data.train": 1024}
+        tmp_path, monkeypatch, name, **{"packing.rank": 64, "data.train": 512}
     )
     student.fit(context.data)
     assert bool(student.gaussian) is gaussian
