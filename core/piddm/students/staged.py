@@ -59,7 +59,7 @@ from piddm.teachers.backbone import build_backbone
 from piddm.teachers.teacher import Teacher
 from piddm.tools import memory, ranks
 from piddm.tools.devices import sent
-from piddm.tools.randomness import generator
+from piddm.tools.randomness import generator, white
 from piddm.tools.remembered import Remembered
 from piddm.training.context import TrainingContext
 from piddm.training.losses import DATA, fresh, regression
@@ -73,6 +73,9 @@ EDGES = 0.2
 
 LOOKED_AT = 1024
 """Data that Gaussian inputs are compared with, at most."""
+
+CHOSEN_BY = 64
+"""Draws by whose errors the kind of the last step is chosen."""
 
 NONLINEAR = 0.01
 """Share of the variance that a linear prediction may leave, else there is none: what it adds of
@@ -251,6 +254,11 @@ class StagedStudent(FlowStudent):
             self.law.fit(some, self.packing, self.mask)
         else:
             self.moments.fit(self.draw, some, self.packing, seed)
+        if self.polish is not None and not bool(self.extension.whole.any()):
+            shape = (CHOSEN_BY, *data.shape[1:])
+            with torch.no_grad():
+                x = self.draw(white(shape, self.offset.device, seed, "polish"))
+                self.polish.choose(torch.where(self.mask, x, self.solve(x)), self.packing)
 
 
 def _looked_at(data: Tensor) -> Tensor:
