@@ -13,8 +13,8 @@ is exact, and one product is enough.
 Where a field is an input, such as a medium or a force, the solution moves alone, if it has an
 inverse that is cheap. From a first time on the inputs that were drawn are put in their place
 before, and the step takes away what that leaves beside them; the grain of a network's squares with
-it. The given time stays where such a step leaves no larger errors; else all values move, as little
-as they can. On Burgers errors are equal, but it ends at half of the distance from the solution of
+it. The given time stays where such a step leaves errors of the same size; else all values move, as
+little as they can. On Burgers errors are equal, but it ends at half of the distance from the solution of
 the drawn inputs, whose fine waves are moved else, in two thirds of the time. Grids of
 two axes on a plane have it, and spheres without time whose inverse by harmonics is exact; of films
 a step takes several calls. Derivatives pass by the implicit function theorem, as those of a
@@ -39,6 +39,10 @@ from piddm.numerics.correction import Corrected, Correction
 from piddm.numerics.interior import Unsuited
 from piddm.residuals.residual import Fields
 from piddm.tools.remembered import Remembered
+
+AS_GOOD = 2.0
+"""PDE error that a step which keeps the inputs may leave, over that of one which moves all: it is
+nearer to the solution of the drawn inputs even so."""
 
 
 class Polish(nn.Module):
@@ -68,7 +72,7 @@ class Polish(nn.Module):
         self.scale.copy_(torch.tensor([scale[name] for name in self._equation.rows]))
 
     def choose(self, x: Tensor, packing: Packing) -> None:
-        """Keep the inputs of states where a step that does leaves no larger errors than the other.
+        """Keep the inputs of states where a step that does is about as good as the other.
 
         Args:
             x: Packed states as they come from the operator, with the inputs that were drawn.
@@ -79,7 +83,7 @@ class Polish(nn.Module):
             by = self._equation.correction(packing, self.scale, keeps)
             if by is not None:
                 left[keeps] = float(self._step(by, fields).error.mean())
-        self.keeps.fill_(left.get(True, math.inf) <= left.get(False, math.inf))
+        self.keeps.fill_(left.get(True, math.inf) <= AS_GOOD * left.get(False, math.inf))
 
     def moves(self, packing: Packing) -> bool:
         """Return whether there is anything that it can do for this equation."""
