@@ -6,7 +6,7 @@ import torch
 
 from piddm.data.simulate import held_inputs
 from piddm.residuals.norms import sample_errors
-from piddm.students.polish import Polish
+from piddm.students.polish import AS_GOOD, Polish
 from piddm.tools.randomness import white
 from test_staged import CPU, prepared
 
@@ -52,6 +52,24 @@ def test_a_march_starts_from_the_first_time_that_was_drawn_and_comes_nearer(tmp_
     before = student.solve(drawn)
     beside = torch.where(student.mask, drawn, before)
     assert float((errors(run, x) / errors(run, beside)).max()) < 0.1
+
+
+def test_a_drawn_first_time_stays_where_that_leaves_errors_of_the_same_size(tmp_path, monkeypatch):
+    """What is chosen is the kept one if its error, measured here, is at most twice the other's."""
+    run, student, _ = polished(tmp_path, monkeypatch, "burgers", 6)
+    noise = white((16, *run.context.shape), CPU, 0, "noise")
+    drawn, left, moved = student.draw(noise), {}, {}
+    for keeps in (False, True):
+        student.polish.keeps.fill_(keeps)
+        x = student(noise)
+        left[keeps] = float(errors(run, x).mean())
+        moved[keeps] = float((x - drawn)[:, student.mask].abs().max())
+    assert moved[True] < 1e-6 < moved[False]
+    student.settle(run.context.data, 0)
+    assert bool(student.polish.keeps) == (left[True] <= AS_GOOD * left[False])
+    monkeypatch.setattr("piddm.students.polish.AS_GOOD", 0.0)
+    student.settle(run.context.data, 0)
+    assert not bool(student.polish.keeps)
 
 
 def test_films_are_left_to_the_correction(tmp_path, monkeypatch):

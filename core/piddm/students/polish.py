@@ -14,8 +14,8 @@ Where a field is an input, such as a medium or a force, the solution moves alone
 inverse that is cheap. From a first time on the inputs that were drawn are put in their place
 before, and the step takes away what that leaves beside them; the grain of a network's squares with
 it. The given time stays where such a step leaves errors of the same size; else all values move, as
-little as they can. On Burgers errors are equal, but it ends at half of the distance from the solution of
-the drawn inputs, whose fine waves are moved else, in two thirds of the time. Grids of
+little as they can. On Burgers errors are equal, but it ends at half of the distance from the
+solution of the drawn inputs, whose fine waves are moved else, in two thirds of the time. Grids of
 two axes on a plane have it, and spheres without time whose inverse by harmonics is exact; of films
 a step takes several calls. Derivatives pass by the implicit function theorem, as those of a
 correction.
