@@ -19,6 +19,9 @@ NEARNESS = {
 }  # fmt: skip
 """Distances from the data, by the names of their columns."""
 
+ROUNDED = 1e-5
+"""What is below this was solved for, in float32 or float64; no ratio to it says anything."""
+
 NAMED = 4
 """How many of the nearest a sentence names."""
 
@@ -112,7 +115,7 @@ def places(found: dict[str, dict[str, Cell]], made: str) -> Iterator[str]:
         if label in found:
             yield f"- `{label}` is {placed(found, label, front)}{beaten_by(found, label)}."
     entries = {m: parse(m, current()) for m in found}
-    own = (made, OURS, PLAIN)
+    own = (made, OURS, PLAIN, BASELINE)
     rivals = [m for m in found if entries[m].kind != "student" and entries[m].name not in own]
     for rival in on_front({m: found[m] for m in rivals}):
         if made not in found or found[rival]["calls"].mean <= 1:
@@ -139,7 +142,7 @@ def compared(bench: Bench, pde: str, made: str) -> Iterator[str]:
         told = []
         for column, title in (columns | NEARNESS).items():
             one, two = (cell(results, column) for results in both)
-            if one and two and two.mean > ROUND_OFF:
+            if one and two and two.mean > ROUNDED:
                 told.append(f"{number(one.mean / two.mean)} of its {title}")
         if told:
             yield f"- Against `{other}`, `{label}` has {', '.join(told)}."
