@@ -22,7 +22,7 @@ ort = pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
 
 
-def student_of(pde, **changes):
+def student_of(pde, law=False, **changes):
     """A student whose every weight is drawn, so that every operation counts."""
     equation = piddm.get_pde(pde)
     config = resolving.resolve(pde, "quick", overrides=tiny(changes))
@@ -36,6 +36,10 @@ def student_of(pde, **changes):
             for key, own in made.named_buffers():
                 if key.endswith(name):
                     own.copy_(torch.randn(own.shape, generator=draw))
+        if law:
+            made.gaussian.fill_(True)
+            for own in made.law.buffers():
+                own.copy_(torch.randn(own.shape, generator=draw))
     return tracing.exportable(made, unpolished=True)
 
 
@@ -43,6 +47,7 @@ def student_of(pde, **changes):
     ("pde", "changes"),
     [
         ("burgers", {}),
+        ("burgers", {"law": True}),
         ("darcy", {"student.name": "one-step"}),
         ("burgers", {"network.name": "fno", "student.name": "one-step"}),
         ("sphere-poisson", {"student.name": "one-step"}),

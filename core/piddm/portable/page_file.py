@@ -145,6 +145,8 @@ def _small(student: Student) -> Student:
         rest = variance.sum() - variance.cumsum(0)
         kept = int((rest > LEFT * variance.sum()).sum()) + 1 if packing.rank() else 0
         packing.strengths[kept:] = 0
+        if (law := getattr(student, "law", None)) is not None:
+            law.spectrum.zero_()  # the page draws inputs by the colour, without their fine waves
         bases = (packing.components, packing.spectrum, packing.basis_0, packing.basis_1)
         for own in (*student.parameters(), *bases):
             own.copy_(own.half().float())

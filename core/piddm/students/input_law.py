@@ -58,8 +58,8 @@ class InputLaw(nn.Module):
             return packing.colour(noise)
         amplitude, components, beyond = _split(noise, packing)
         leading = (amplitude * packing.strengths[: len(components)]) @ components
-        modes = self.basis_0.mT @ beyond @ self.basis_1 * self.spectrum
-        rest = self.basis_0 @ modes @ self.basis_1.mT
+        modes = self.basis_0.transpose(-1, -2) @ beyond @ self.basis_1 * self.spectrum
+        rest = self.basis_0 @ modes @ self.basis_1.transpose(-1, -2)
         return packing.weigh(leading.view_as(rest) + rest, -0.5)
 
     @torch.no_grad()
@@ -92,5 +92,5 @@ def _as_unfitted(law: nn.Module, state: dict[str, Tensor], prefix: str, *_: obje
 def _split(x: Tensor, packing: Packing) -> tuple[Tensor, Tensor, Tensor]:
     """Return amplitudes of the leading components, the components, and what they leave."""
     components = packing.components[: packing.rank()]
-    amplitude = x.flatten(1) @ components.mT
+    amplitude = x.flatten(1) @ components.transpose(-1, -2)
     return amplitude, components, x - (amplitude @ components).view_as(x)
