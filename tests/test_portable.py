@@ -47,7 +47,7 @@ def student_of(pde, law=False, **changes):
     ("pde", "changes"),
     [
         ("burgers", {}),
-        ("burgers", {"law": True}),
+        ("burgers", {"law": True, "student.name": "staged"}),
         ("darcy", {"student.name": "one-step"}),
         ("burgers", {"network.name": "fno", "student.name": "one-step"}),
         ("sphere-poisson", {"student.name": "one-step"}),
