@@ -83,7 +83,9 @@ def own_of(name: str, size: int, count: int = 3) -> tuple[OwnSolution, dict[str,
     return own, fields
 
 
-@pytest.mark.parametrize("name", ["poisson", "darcy", "burgers", "stokes", "sphere-poisson"])
+@pytest.mark.parametrize(
+    "name", ["poisson", "darcy", "burgers", "stokes", "sphere-poisson", "sphere-allen-cahn"]
+)
 def test_a_state_finds_back_to_the_solution_of_its_inputs(name):
     """The solution is spoilt and the inputs kept: what is found is the data it came from."""
     own, fields = own_of(name, 16)

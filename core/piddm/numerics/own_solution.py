@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 TOGETHER = 16
 """States that are solved together."""
 
-STEPS = 16
-"""Newton steps of a correction at most."""
+STEPS, FOUND = 16, 1e-14
+"""Newton steps of a correction at most, and the normalised PDE error of a solution."""
 
 
 class OwnSolution:
@@ -67,7 +67,9 @@ class OwnSolution:
 
     def _some(self, fields: Fields) -> tuple[dict[str, Tensor], Tensor]:
         if self._correction is not None:
-            made = self._correction(fields, steps=STEPS)
+            # A march has no Newton steps to go on with on a sphere.
+            steps = STEPS if self._correction.march is None else 1
+            made = self._correction(fields, tolerance=FOUND, steps=steps)
             return made.fields, made.converged
         count = len(next(iter(fields.values())))
         try:
