@@ -17,21 +17,13 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from piddm.api import Run
+from piddm.bench import samplers
 from piddm.bench.answers import answer
 from piddm.bench.entries import OURS, PLAIN, TRUTH, Entry, parse
 from piddm.bench.marks import code_of, seconds_of, source_of
 from piddm.bench.method_training import trained
 from piddm.bench.regrid import OtherGrid
 from piddm.bench.results import Result, averaged, finished, keep, kept, result_path
-from piddm.bench.samplers import (
-    Sampler,
-    corrected,
-    draw,
-    of_inputs,
-    of_student,
-    projected,
-    solved,
-)  # fmt: skip
 from piddm.config import Config, changed
 from piddm.equation import PDE
 from piddm.methods.method import Method
@@ -227,7 +219,7 @@ class Contest:
             spent["training_seconds"] = seconds_of(path, "student")
             spent["pairs_seconds"] = seconds_of(path, "student", "pairs_seconds")
             networks: dict[nn.Module, int] = {student: student.calls}
-            sampler: Sampler = of_student(student, context, entry.refine)
+            sampler: samplers.Sampler = samplers.of_student(student, context, entry.refine)
         else:
             context = self.job.context
             method: Method = current().build(
@@ -243,18 +235,20 @@ class Contest:
             networks = dict.fromkeys([context.teacher.network, *method.networks()], 1)
             sampler = method.sample
         if entry.correction:
-            sampler = corrected(sampler, context)
+            sampler = samplers.corrected(sampler, context)
         if entry.projection:
-            sampler = projected(sampler, context)
+            sampler = samplers.projected(sampler, context)
         if entry.solved:
             if entry.name == PLAIN:
-                sampler = of_inputs(self.job, context)
-            sampler = solved(sampler, self.job, context)
+                sampler = samplers.of_inputs(self.job, context)
+            sampler = samplers.solved(sampler, self.job, context)
         found = []
         for n in range(entry.draws):
             # Noise of its own, which no pair was made from: that of every other evaluation.
             seed = self.config.seed + 1 + APART * n
-            made = yield from draw(entry.label, sampler, context, networks, self.count, seed)
+            made = yield from samplers.draw(
+                entry.label, sampler, context, networks, self.count, seed
+            )
             there = (made[0].abs() < FARTHEST).flatten(1).all(1)  # what is not finite is not less
             if bad := int((~there).sum()):
                 raise PiddmError(

@@ -72,10 +72,7 @@ class Colour(Layout):
         tied = x if smooth is None else x * smooth.to(x)[:, None, None]
         components, strengths = _principal(tied.flatten(1), len(self.strengths))
         x = x - (x.flatten(1) @ components.mT @ components).view_as(x)
-        left = torch.einsum("bchw,bcgw->chg", x, x) / len(x)
-        right = torch.einsum("bchw,bchv->cwv", x, x) / len(x)
-        basis_0, basis_1 = torch.linalg.eigh(left)[1], torch.linalg.eigh(right)[1]
-        spectrum = (basis_0.mT @ x @ basis_1).square().mean(0).sqrt()
+        basis_0, basis_1, spectrum = separable(x)
         if float(spectrum.square().mean()) < NEGLIGIBLE:
             spectrum = torch.zeros_like(spectrum)
         fitted = {
@@ -118,6 +115,19 @@ class Colour(Layout):
         modes = self.basis_0.transpose(-1, -2) @ x @ self.basis_1
         rest = self.basis_0 @ (modes * weak) @ self.basis_1.transpose(-1, -2)
         return rest if leading is None else rest + leading
+
+
+def separable(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the separable model of states ``(count, channel, *image)`` about zero.
+
+    Returns:
+        The eigenvectors of the covariance along both axes of the image, ``(channel, n, n)`` each,
+        and the deviation of each product mode, ``(channel, *image)``.
+    """
+    left = torch.einsum("bchw,bcgw->chg", x, x) / len(x)
+    right = torch.einsum("bchw,bchv->cwv", x, x) / len(x)
+    basis_0, basis_1 = torch.linalg.eigh(left)[1], torch.linalg.eigh(right)[1]
+    return basis_0, basis_1, (basis_0.mT @ x @ basis_1).square().mean(0).sqrt()
 
 
 def _principal(x: Tensor, rank: int) -> tuple[Tensor, Tensor]:

@@ -14,9 +14,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from piddm.data.colour import separable
 from piddm.data.packing import Packing
 from piddm.equation import PDE
-from piddm.numerics.derived_solver import held
+from piddm.students.extension import Extension
 from piddm.tools import memory
 from piddm.tools.remembered import Remembered
 
@@ -45,9 +46,7 @@ class InputLaw(nn.Module):
     @classmethod
     def of(cls, pde: PDE, packing: Packing, data: Tensor) -> InputLaw:
         """Return the law of an equation's inputs in packed data."""
-        known = held(pde, packing.grid, pde.inputs)
-        mask = packing.stack({k: torch.from_numpy(v)[None] for k, v in known.items()})[0]
-        law = cls(packing).to(packing.mean)
+        law, mask = cls(packing).to(packing.mean), Extension(pde, packing).mask
         some = data[memory.some(len(data), data[:1].numel())]
         law.fit(some.to(packing.mean), packing, mask.to(packing.mean.device))
         return law
@@ -72,10 +71,7 @@ class InputLaw(nn.Module):
             mask: Where packed values are inputs, boolean ``(channel, *image)``.
         """
         beyond = (_split(packing.weigh(data), packing)[2] * mask).double()
-        left = torch.einsum("bchw,bcgw->chg", beyond, beyond)
-        right = torch.einsum("bchw,bchv->cwv", beyond, beyond)
-        basis_0, basis_1 = torch.linalg.eigh(left)[1], torch.linalg.eigh(right)[1]
-        spectrum = (basis_0.mT @ beyond @ basis_1).square().mean(0).sqrt()
+        basis_0, basis_1, spectrum = separable(beyond)
         # Zeros take no room in a file: channels without inputs need no basis.
         used = mask.any(-1).any(-1)[:, None, None]
         self.basis_0.copy_(basis_0 * used)

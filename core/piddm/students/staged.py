@@ -71,9 +71,6 @@ OPERATOR = NetworkConfig(widths=(48, 64, 96))
 EDGES = 0.2
 """Weight of differences in the operator's regression, in which edges count most."""
 
-LOOKED_AT = 1024
-"""Data that Gaussian inputs are compared with, at most."""
-
 CHOSEN_BY = 64
 """Draws by whose errors the kind of the last step is chosen."""
 
